@@ -139,10 +139,11 @@ class ArtifactGuard:
         rail = np.maximum(_RAIL_UV, _TIMES_USUAL * distance)
         with np.errstate(invalid="ignore"):
             far = np.maximum(_highest(signal) - median[:, 0], median[:, 0] + _highest(-signal))
-            jumps = _highest(changes) > _TOGETHER * change[:, 0]
+            least = np.where(np.isnan(change), self._step_uv, _TOGETHER * change)
+            jumps = _highest(changes) > least[:, 0]
             if not jumps.any() and not (far > rail[:, 0]).any():
                 return None
-            hits: Mask = changes > across * np.maximum(self._step_uv, _TIMES_USUAL * change)
+            hits: Mask = changes > across * np.fmax(self._step_uv, _TIMES_USUAL * change)
             above = (changes > _TOGETHER * change) & (across <= 1)
             together = np.count_nonzero(above, axis=0)
             n_alive = np.count_nonzero(np.isfinite(signal), axis=0)
@@ -184,6 +185,7 @@ class ArtifactGuard:
         median = np.median(signal[:, ::thin], axis=1, keepdims=True)
         distance = np.median(np.abs(signal[:, ::thin] - median), axis=1, keepdims=True)
         change = np.median(changes[:, ::thin], axis=1, keepdims=True)
+        change[change == 0] = np.nan  # a flat contact says nothing of what is usual
         if self._usual is None:
             self._usual = median, distance, change
         self._skipped = np.where(spoilt, self._skipped + 1, 0)

@@ -113,3 +113,11 @@ def test_the_change_across_a_long_blank_is_none_that_no_brain_makes():
     data = SIGNAL + 300 * np.sin(2 * np.pi * 0.2 * np.arange(4000) / SFREQ_HZ).astype(np.float32)
     chunk = replace(whole(data), flags=flags)
     assert not (flags_of(ArtifactGuard(MONTAGE)(chunk)) == ARTIFACT).any()
+
+
+def test_what_follows_a_flat_stretch_is_judged_by_what_was_usual_before_it():
+    data = np.tile(SIGNAL, 2)
+    begin, end = SIGNAL.shape[1] - 1024, SIGNAL.shape[1]
+    data[:, begin:end] = data[:, [begin - 1]]
+    flags = flags_of(guarded(data))
+    assert not flags[end + 512 :].any()

@@ -96,7 +96,7 @@ def refit(
     Examples
     --------
     >>> import rtbrain
-    >>> recording = "synthetic:3,duration_s=60,n_channels=12"
+    >>> recording = "synthetic:3,duration_s=60,n_channels=12,start_s=600"
     >>> decoder = rtbrain.refit("bundle", recording, sfreq_hz=2048)
     >>> decoder.report["refit"]["kept"]
     'new'

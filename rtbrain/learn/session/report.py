@@ -222,7 +222,8 @@ def _triggers(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     latencies: dict[str, list[float]] = {}
     for _, fields in timeline.triggers:
-        name = str(fields.get("output") or "no output")
+        if not (name := str(fields.get("output") or "")):
+            continue  # no output was set, or the detection itself was suppressed
         one = found.setdefault(name, {"sent": 0, "acknowledged": 0, "suppressed": Counter()})
         if fields.get("sent"):
             one["sent"] += 1

@@ -142,7 +142,7 @@ def check_decodes(read):
     assert read["names"] == ["left", "right", *WORTH]
     assert set(read["types"]) == {"misc"}
     assert read["rate"] == pytest.approx(1 / HOP_S)
-    expected = [0.25, 0.75, 1, 2 / 3, 0.5, 0.5]
+    expected = [0.25, 0.75, 1, 2 / 3, 0.5, 0.5, np.nan]
     for column in np.array(read["data"]).T:
         np.testing.assert_allclose(column, expected, rtol=1e-6, atol=1e-6)
 
