@@ -1,4 +1,4 @@
-"""A sender for tests, in a process of its own: the sample's number (modulo 1024) in
+"""A sender for tests, in a process of its own: the sample's number, up to 1024 and down again, in
 every channel, plus a fraction that tells the channel from the others.
 
 Sample n of every run is stamped ``start + n / rate``, so that the samples lost between two runs
@@ -33,10 +33,15 @@ def main() -> None:
         due = int((pylsl.local_clock() - asked.start) * asked.rate)
         if due > sent:
             numbers = np.arange(sent, due)
-            data = (numbers % 1024 + offsets).astype(np.float32)
+            data = (wave_of(numbers) + offsets).astype(np.float32)
             outlet.push(Chunk(data, asked.start + numbers / asked.rate, sent))
             sent = due
         time.sleep(0.005)
+
+
+def wave_of(numbers: np.ndarray) -> np.ndarray:
+    """What a sample of a number is, in µV: no jump, which would be an artifact."""
+    return np.abs((numbers + 1024) % 2048 - 1024)
 
 
 def fraction_of(label: str) -> float:

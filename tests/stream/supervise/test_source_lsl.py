@@ -15,7 +15,7 @@ from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
 from rtbrain.stream.supervise.states import StreamState
 from tests.conftest import montage_of
-from tests.stream.sender import fraction_of
+from tests.stream.sender import fraction_of, wave_of
 
 pytestmark = pytest.mark.lsl
 
@@ -102,7 +102,7 @@ class Ward:
                     assert name in missing
                 else:
                     np.testing.assert_array_equal(
-                        chunk.data[row], numbers % 1024 + fraction_of(name)
+                        chunk.data[row], wave_of(numbers) + fraction_of(name)
                     )
         lost = sum(chunk.gap for chunk in self.chunks)
         last = self.chunks[-1]
