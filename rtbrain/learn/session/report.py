@@ -213,8 +213,14 @@ def _detections(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
             one["sent"] += 1
             one["calibrated"] &= bool(event.fields.get("calibrated", False))
         else:
-            one["suppressed"][str(event.fields.get("reason", "")).split(":")[0]] += 1
+            one["suppressed"][_kind_of(event.fields.get("reason"))] += 1
     return found
+
+
+def _kind_of(reason: object) -> str:
+    """A reason without the figures of the single case."""
+    text = str(reason or "not stated").split(":")[0]
+    return "it did not stay" if text.startswith("stayed for") else text
 
 
 def _triggers(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
@@ -231,7 +237,7 @@ def _triggers(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
             if isinstance(latency_s := fields.get("latency_s"), int | float):
                 latencies.setdefault(name, []).append(latency_s)
         else:
-            one["suppressed"][str(fields.get("suppressed", "")).split(":")[0]] += 1
+            one["suppressed"][_kind_of(fields.get("suppressed"))] += 1
     for name, values in latencies.items():
         found[name]["latency_s"] = _quantiles(np.array(values))
     return found
