@@ -35,5 +35,7 @@ class DetectSettings(Settings):
     @model_validator(mode="after")
     def _in_order(self) -> "DetectSettings":
         if self.down is not None and self.down > self.up:
-            raise ValueError("expected down at or below up")
+            raise ValueError(
+                f"expected down at or below up, got down {self.down:g}, up {self.up:g}"
+            )
         return self

@@ -134,7 +134,9 @@ def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: 
                 f"{where}: unknown key {key}{hint or '; known are ' + ', '.join(names)}"
             ) from error
         message = first["msg"].removeprefix("Value error, ")
-        said = first["type"] == "missing" or ", got " in message
+        # Of settings that disagree, the message names those that do.
+        disagree = first["type"] == "value_error" and isinstance(first["input"], dict)
+        said = first["type"] == "missing" or ", got " in message or disagree
         got = "" if said else f", got {first['input']!r:.80}"
         raise SettingsError(f"{where}: {key or 'settings'}: {message}{got}") from error
 

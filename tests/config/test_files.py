@@ -16,6 +16,8 @@ from rtbrain.config import (
     read_settings,
     settings_kind,
 )
+from rtbrain.config.detect import DetectSettings
+from rtbrain.config.live import StreamSettings
 from rtbrain.errors import SettingsError
 
 
@@ -231,3 +233,12 @@ def test_settings_that_would_take_memory_or_time_without_end_are_refused_in_a_li
 def test_every_ready_made_file_of_settings_is_within_the_limits() -> None:
     for path in sorted(Path(find_settings("bedside")).parent.glob("*.yaml")):
         read_settings(str(path))
+
+
+def test_settings_that_disagree_are_named_and_not_printed_as_a_dict() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({"up": 0.3, "down": 0.6}, DetectSettings, where="detect")
+    assert "got down 0.6, up 0.3" in str(caught.value)
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({"name": "a", "fieldtrip": "h:1"}, StreamSettings, where="stream")
+    assert "{" not in str(caught.value)

@@ -187,8 +187,13 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
 @contextmanager
 def plain_file(path: Path) -> Iterator[Path]:
     """The file itself, or an expanded copy where it is compressed."""
-    with path.open("rb") as file:
-        packed = file.read(len(_GZIP)) == _GZIP
+    try:
+        with path.open("rb") as file:
+            packed = file.read(len(_GZIP)) == _GZIP
+    except OSError as error:
+        raise RecordingError(
+            f"{path} cannot be read: {error.strerror}: name an XDF file"
+        ) from error
     if not packed:
         yield path
         return

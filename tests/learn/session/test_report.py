@@ -191,6 +191,14 @@ def test_a_file_that_is_no_xdf_is_refused_in_one_line(tmp_path: Path) -> None:
         session_report(path)
 
 
+@pytest.mark.parametrize("name", ["absent.xdf", "."])
+def test_a_file_that_is_absent_or_a_folder_is_refused_in_one_line(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(RecordingError, match="cannot be read"):
+        session_report(tmp_path / name)
+
+
 def test_the_clock_of_the_run_begins_with_its_signal(run: Path) -> None:
     detections = session_report(run).timeline.detections
     assert detections[0][0] == pytest.approx(60.8, abs=1e-6)
