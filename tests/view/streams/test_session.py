@@ -284,6 +284,12 @@ def test_a_flood_of_status_lines_costs_the_newest_few_a_poll(session, name):
     for number in range(2000):
         status.emit("channel_bad", channel=f"A{number}", reason="<b>")
     status.emit("channel_bad", channel="last", reason="x" * 50_000)
+    # The inlet's queue, of 2000, is full before the first poll, however slow the machine is.
+    waiting, pause = session._inlets["status"]._inlet.samples_available, threading.Event()
+    end = time.monotonic() + DEADLINE_S
+    while waiting() < 2000:
+        assert time.monotonic() < end, waiting()
+        pause.wait(0.01)
     updates = poll_until(session, lambda _: "last" in session.bad)
     assert max(len(update.events) for update in updates) <= 64
     assert feed_of(session, "status").lost > 500
