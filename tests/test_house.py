@@ -49,7 +49,7 @@ LAZY = {
 }
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 # Optional packages, and what Windows lacks: imported inside functions.
-OPTIONAL = {"edfio", "h5py", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
+OPTIONAL = {"edfio", "fontpkg", "h5py", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
 OPTIONAL |= {"pandas", "resource", "termios", "tty"}
 # Only these parts load them, so that nothing else waits for them.
 HOME = {

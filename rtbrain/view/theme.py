@@ -2,70 +2,201 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
-from PySide6.QtGui import QAction, QColor, QFont, QFontMetricsF, QHelpEvent, QPainter
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QFont,
+    QFontDatabase,
+    QFontMetricsF,
+    QHelpEvent,
+    QPainter,
+)
 from PySide6.QtWidgets import QBoxLayout, QLabel, QLayout, QToolTip, QWidget
 
 _MAX_TIP_CHARS = 4000
+_GENERAL_FONT = QFontDatabase.SystemFont.GeneralFont
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours as ``#rrggbb``, and the type size.
+    """Colours as ``#rrggbb``, and the scale of the type.
 
-    `good`, `warn` and `bad` differ in lightness too, and no panel relies on colour alone.
+    Red and yellow mean alarms alone; one accent marks the target class and what is chosen, one
+    violet what is not a patient's brain. No panel relies on colour alone.
 
     References
     ----------
-    Okabe and Ito, "Color universal design", 2008, https://jfly.uni-koeln.de/color/; Wong, Nature
-    Methods 8 (2011), doi:10.1038/nmeth.1618.
+    IEC 60601-1-8:2006+A2:2020, Table 2 (colours of alarms; no conformity is claimed); WCAG 2.2,
+    1.4.3 and 1.4.11 (contrast); Machado et al., IEEE TVCG 15 (2009) (colour-blind simulation).
     """
 
     name: str
-    background: str
-    foreground: str
-    faint: str
+    bg0: str  # plots
+    bg1: str  # window
+    bg2: str  # status line, what is chosen
+    line: str  # borders of panels
+    ctl: str  # borders of controls
     grid: str
-    good: str
+    hatch: str
+    text: str
+    text2: str
+    faint: str
+    trace: str
+    trace2: str  # every other shaft
+    trace_bad: str  # bad contacts, old signals
+    accent: str
+    on_accent: str
+    origin: str
+    on_origin: str
+    ok: str
     warn: str
     bad: str
-    classes: tuple[str, ...]
-    font_pt: float = 10.0
+    alarm: str
+    on_alarm: str
+    medium: str
+    on_medium: str
+    ramp: tuple[str, ...]  # spectrogram, from little power to much
+    scale: float = 1.0
     large: bool = False
 
+    def px(self, size: float) -> int:
+        """Size in pixels of type that has `size` at 100 %."""
+        return round(size * self.scale)
 
-# Okabe and Ito's colours. Their yellow is illegible on white and is left out there; on black, thin
-# lines need a lighter blue and vermilion. Every contrast is at least 3.4 to 1.
+    def font(self, px: float, weight: int = 400) -> QFont:
+        """Font of a size at 100 %, px, and a weight, 100 to 900; its figures are all as wide."""
+        font = QFont(ui_family())
+        font.setPixelSize(self.px(px))
+        font.setWeight(QFont.Weight(weight))
+        font.setFeature(QFont.Tag("tnum"), 1)
+        return font
+
+    # Names of the panels that are still to be redone.
+
+    @property
+    def background(self) -> str:
+        """Ground of plots."""
+        return self.bg0
+
+    @property
+    def foreground(self) -> str:
+        """Ink of text."""
+        return self.text
+
+    @property
+    def good(self) -> str:
+        """Ink of what is fine."""
+        return self.ok
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Inks of classes, the target first."""
+        return (self.accent, self.text, self.text2, self.faint, self.trace, self.trace2, self.line)
+
+    @property
+    def font_pt(self) -> float:
+        """Size of the type, pt."""
+        return 9.75 * self.scale
+
+
 DARK = Theme(
     name="dark",
-    background="#101418",
-    foreground="#e8e8e8",
-    faint="#9aa3ab",
-    grid="#3a434b",
-    good="#1fb589",
-    warn="#e69f00",
-    bad="#f0703c",
-    classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#8f9bff", "#f0703c", "#d98cb8"),
+    bg0="#0b0f13",
+    bg1="#12181e",
+    bg2="#1d262e",
+    line="#35424d",
+    ctl="#6e7d89",
+    grid="#222b33",
+    hatch="#4a5863",
+    text="#eef2f5",
+    text2="#b4bfc8",
+    faint="#8e9ba6",
+    trace="#d3dae0",
+    trace2="#a3afb9",
+    trace_bad="#66737e",
+    accent="#62b4ff",
+    on_accent="#0b0f13",
+    origin="#b9a0ff",
+    on_origin="#140b2e",
+    ok="#38c596",
+    warn="#ffd23f",
+    bad="#ff6b62",
+    alarm="#c9281f",
+    on_alarm="#ffffff",
+    medium="#ffd23f",
+    on_medium="#1a1400",
+    ramp=("#0b0f13", "#123a63", "#3e8fdb", "#bfe0ff", "#ffffff"),
 )
 LIGHT = Theme(
     name="light",
-    background="#ffffff",
-    foreground="#16191c",
-    faint="#5f6a73",
-    grid="#c3cad0",
-    good="#007a5a",
-    warn="#9a6a00",
-    bad="#c04a00",
-    classes=("#b97f00", "#2b86bd", "#007a5a", "#a8527f", "#00457c", "#c04a00", "#16191c"),
+    bg0="#ffffff",
+    bg1="#f3f5f7",
+    bg2="#e4e9ed",
+    line="#b9c4cd",
+    ctl="#7a8792",
+    grid="#e6eaee",
+    hatch="#a3afb9",
+    text="#12171b",
+    text2="#414d57",
+    faint="#5b6873",
+    trace="#1b2228",
+    trace2="#5a6771",
+    trace_bad="#85919b",
+    accent="#0a5cad",
+    on_accent="#ffffff",
+    origin="#5f35b5",
+    on_origin="#ffffff",
+    ok="#0a7353",
+    warn="#7a5200",
+    bad="#b4201a",
+    alarm="#b4201a",
+    on_alarm="#ffffff",
+    medium="#ffd23f",
+    on_medium="#1a1400",
+    ramp=("#ffffff", "#cfe3f7", "#6fa9df", "#1f63a8", "#06264a"),
 )
+
+
+@cache
+def ui_family() -> str:
+    """Family of the type: Inter of the package fontpkg-inter, else the system's."""
+    path = inter_path()
+    number = -1 if path is None else QFontDatabase.addApplicationFont(str(path))
+    families = [] if number < 0 else QFontDatabase.applicationFontFamilies(number)
+    return families[0] if families else QFontDatabase.systemFont(_GENERAL_FONT).family()
+
+
+def inter_path() -> Path | None:
+    """File of the font Inter, where its package is installed."""
+    try:
+        import fontpkg
+
+        return Path(fontpkg.path("inter"))
+    except (ImportError, LookupError, ValueError, OSError):
+        return None
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def large(theme: Theme) -> Theme:
     """Theme with type half as large again, legible from across the room."""
-    return replace(theme, font_pt=1.5 * theme.font_pt, large=True)
+    return replace(theme, scale=1.5 * theme.scale, large=True)
 
 
 def scaled_font(widget: QWidget, theme: Theme, scale: float = 1.0, bold: bool = False) -> QFont:
@@ -152,23 +283,34 @@ def choose_theme(light: bool, is_large: bool) -> Theme:
 
 
 def style_sheet(theme: Theme) -> str:
-    """Qt style sheet of the window; panels style only what is special to them."""
-    raised = "#1c2329" if theme.name == "dark" else "#eef1f3"
+    """Qt style sheet of a window; panels style only what is special to them."""
     return f"""
-    * {{ font-size: {theme.font_pt:g}pt; }}
-    QWidget {{ background: {theme.background}; color: {theme.foreground}; }}
-    QToolTip {{ background: {raised}; color: {theme.foreground}; border: 1px solid {theme.grid}; }}
-    QMenuBar, QMenu, QStatusBar, QDockWidget::title, QPushButton, QComboBox, QLineEdit,
-    QHeaderView::section {{ background: {raised}; color: {theme.foreground}; }}
-    QMenuBar::item:selected, QMenu::item:selected, QPushButton:checked,
-    QAbstractItemView::item:selected {{ background: {theme.classes[1]}; color: #000000; }}
-    QMenu::item:disabled, QPushButton:disabled, QComboBox:disabled {{ color: {theme.faint}; }}
-    QPushButton, QComboBox, QLineEdit {{ border: 1px solid {theme.grid}; padding: 2px 6px; }}
-    QPushButton:focus, QComboBox:focus, QLineEdit:focus {{ border-color: {theme.foreground}; }}
+    * {{ font-family: "{ui_family()}"; font-size: {theme.px(13)}px; }}
+    QWidget {{ background: {theme.bg1}; color: {theme.text}; }}
+    QToolTip {{ background: {theme.bg2}; color: {theme.text}; border: 1px solid {theme.line}; }}
+    QMenuBar::item:selected, QMenu::item:selected {{ background: {theme.bg2}; }}
+    QMenu {{ border: 1px solid {theme.line}; }}
+    QMenu::item {{ padding: 4px 24px 4px 12px; }}
+    QMenu::item:disabled, QPushButton:disabled, QComboBox:disabled, QLineEdit:disabled
+    {{ color: {theme.faint}; border-color: {theme.line}; }}
+    QPushButton, QComboBox, QLineEdit, QSpinBox, QDoubleSpinBox, QPlainTextEdit
+    {{ background: {theme.bg0}; border: 1px solid {theme.ctl}; border-radius: 3px;
+       padding: 2px 8px; min-height: 18px; }}
+    QPushButton:checked {{ background: {theme.text}; color: {theme.bg0}; }}
+    QPushButton:pressed {{ background: {theme.bg2}; color: {theme.text}; }}
+    QPushButton[primary="true"] {{ background: {theme.accent}; color: {theme.on_accent};
+       border-color: {theme.accent}; font-weight: 600; }}
+    QPushButton[primary="true"]:disabled {{ background: {theme.bg2}; color: {theme.faint};
+       border-color: {theme.line}; }}
+    QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
+    QPlainTextEdit:focus {{ border: 2px solid {theme.accent}; padding: 1px 7px; }}
+    QAbstractItemView {{ background: {theme.bg0}; border: 1px solid {theme.line};
+       selection-background-color: {theme.bg2}; selection-color: {theme.text}; }}
+    QHeaderView::section {{ background: {theme.bg1}; color: {theme.text2}; border: none; }}
     QStatusBar::item {{ border: none; }}
-    QStatusBar QLabel {{ background: {raised}; padding: 0 6px; }}
-    QMainWindow::separator {{ background: {theme.grid}; width: 3px; height: 3px; }}
-    QDockWidget::title {{ padding: 3px 6px; }}
-    QTabBar::tab {{ background: {raised}; padding: 3px 8px; border: 1px solid {theme.grid}; }}
-    QTabBar::tab:selected {{ background: {theme.background}; border-bottom-color: transparent; }}
+    QStatusBar QLabel {{ background: {theme.bg2}; padding: 0 6px; }}
+    QMainWindow::separator {{ background: {theme.line}; width: 3px; height: 3px; }}
+    QDockWidget::title {{ padding: 3px 6px; background: {theme.bg1}; }}
+    QTabBar::tab {{ background: {theme.bg1}; padding: 3px 8px; border: 1px solid {theme.line}; }}
+    QTabBar::tab:selected {{ background: {theme.bg0}; border-bottom-color: transparent; }}
     """

@@ -27,6 +27,7 @@ from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorM
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.texts import say
 from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, fill, plain_label, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 
@@ -59,7 +60,7 @@ class MainWindow(QMainWindow):
         self._paused_at: float | None = None
         self._began = time.monotonic()
         self._theme = self._saved_theme(theme)
-        self.setWindowTitle("rtbrain: research use only")
+        self.setWindowTitle(say("frame.title"))
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
         # Each takes the result of a poll, draws itself at a time of the LSL clock, and restyles.
