@@ -74,6 +74,11 @@ class Detector:
         """Outputs that are detected, and whether their thresholds come from held-out time."""
         return {output.label: output.calibrated for output in self._outputs}
 
+    @property
+    def settings(self) -> dict[str, DetectSettings]:
+        """Thresholds and times by output."""
+        return {output.label: output.settings for output in self._outputs}
+
     def __call__(self, item: Decode) -> tuple[Detection, ...]:
         """The detections that this decode decides."""
         return tuple(found for output in self._outputs if (found := output.take(item)))
@@ -91,7 +96,7 @@ class _Output:
         self, label: str, row: int, settings: DetectSettings, hop_s: float | None, calibrated: bool
     ) -> None:
         self.label, self.calibrated = label, calibrated
-        self._row, self._settings, self._hop_s = row, settings, hop_s
+        self._row, self.settings, self._hop_s = row, settings, hop_s
         self._down = settings.up if settings.down is None else settings.down
         self._near_s = _NEAR * (hop_s or 0.0)
         self.reset()
@@ -111,14 +116,14 @@ class _Output:
         valid = item.quality.valid and math.isfinite(value)
         lost = self._hop_s is None or not 0 < passed_s <= _GAP * self._hop_s
         ended = None
-        if not valid or lost or value < self._settings.up:
+        if not valid or lost or value < self.settings.up:
             ended = self._end_crossing(item, value, valid, lost)
             self._ready |= not valid or lost or value < self._down
-        if not valid or not value >= self._settings.up or not self._ready:
+        if not valid or not value >= self.settings.up or not self._ready:
             return ended
         if math.isnan(self._since_s):
             self._since_s = now_s
-        if not self._passed(self._since_s, now_s, self._settings.hold_s):
+        if not self._passed(self._since_s, now_s, self.settings.hold_s):
             return ended
         why = self._obstacle(item, now_s)
         if why and why == self._reason:
@@ -141,7 +146,7 @@ class _Output:
             return self._found(item, value, f"invalid: {item.quality.reason}")
         if lost:
             return self._found(item, value, "a gap between decodes")
-        lasted_s, hold_s = item.t_stop - since_s, self._settings.hold_s
+        lasted_s, hold_s = item.t_stop - since_s, self.settings.hold_s
         return self._found(item, value, f"stayed for {lasted_s:.3g} s of {hold_s:g} s")
 
     def _passed(self, since_s: float, now_s: float, seconds: float) -> bool:
@@ -149,7 +154,7 @@ class _Output:
 
     def _obstacle(self, item: Decode, now_s: float) -> str:
         """Why nothing is sent now; else empty."""
-        one, coverage = self._settings, item.quality.coverage
+        one, coverage = self.settings, item.quality.coverage
         if one.min_coverage is not None and coverage < one.min_coverage:
             return f"coverage below {one.min_coverage:g}"
         if one.max_drift is not None and not item.drift <= one.max_drift:  # NaN neither

@@ -21,17 +21,20 @@ def open_decodes(
     settings: DecodeSettings, bundle: Bundle, features: FeaturePipeline, inputs: dict[str, str]
 ) -> DecodeOutlet:
     """Outlet of the decodes, which names what is decoded."""
-    name = settings.outlet.name
+    name, windows = settings.outlet.name, features.windows
+    about = inputs | {"mode": bundle.manifest.mode}
+    if isinstance(windows, Windows):
+        about["window_s"] = f"{windows.used_s:.9g}"
     return DecodeOutlet(
         name,
         bundle.manifest.labels,
-        hop_s=features.windows.hop_s if isinstance(features.windows, Windows) else None,
+        hop_s=windows.hop_s if isinstance(windows, Windows) else None,
         montage=bundle.montage,
         bundle_id=bundle.id,
         source_id=decode_name(name),
         unit="probability" if bundle.manifest.task == "classification" else "value",
         delay_s=features.neural_delay_s,
-        inputs=inputs,
+        about=about,
     )
 
 
@@ -119,6 +122,16 @@ class DetectionSink:
         self._detector, self._outputs, self._on_event = detector, tuple(outputs), on_event
         self._triggers = triggers
         self.n_sent = 0
+
+    def status(self) -> dict[str, object]:
+        """What is detected, by which thresholds, and how many were sent; for JSON."""
+        keys = ("up", "down", "hold_s", "refractory_s", "max_per_min")
+        thresholds = {
+            label: {key: getattr(one, key) for key in keys}
+            | {"calibrated": self._detector.calibrated[label]}
+            for label, one in self._detector.settings.items()
+        }
+        return {"thresholds": thresholds, "sent": self.n_sent}
 
     def push(self, item: Decode) -> None:
         """Take a decode of the loop."""

@@ -140,6 +140,10 @@ class LiveSession:
                 # And its events, so that recorders find them before the first.
                 detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
                 stack.callback(detections.close)
+                self._metrics.also = {
+                    "detections": detections.status,
+                    "triggers": self.triggers.status,
+                }
                 stack.enter_context(control_channel(name, self, self.emit))
                 stack.enter_context(metrics_endpoint(settings, self._metrics, self.emit, turn))
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
@@ -240,6 +244,8 @@ class LiveSession:
         for event, fields in self._turn.news():  # of the recorder, which is on the screen already
             if self._status is not None:
                 self._status.emit(event, **fields)
+        if (summary := self._metrics.summary(lsl_clock())) and self._status is not None:
+            self._status.emit("summary", **summary)
         if self._stopping.is_set() or lsl_clock() >= self._end_s:
             return True
         return self._stop is not None and self._stop()
@@ -250,11 +256,7 @@ class LiveSession:
         return self._is_over()
 
     def emit(self, event: str, **fields: object) -> None:
-        """Send an event to the status stream and to the caller.
-
-        With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels, a wrong
-        mains frequency, a drift, restarts and why decodes are invalid, for those who listen later.
-        """
+        """Send an event to the status stream and to the caller."""
         if event in _STATES:
             self.state = event
         if event == "markers_lost":
@@ -262,10 +264,6 @@ class LiveSession:
         self._metrics.take(event, fields)
         if self._status is not None and event != "recorder":
             self._status.emit(event, **fields)
-            if event == "clock":
-                reason = self.last.reason if self.last is not None else ""
-                summary, triggers = self._metrics.summary(), self.triggers.status()
-                self._status.emit("summary", **summary, reason=reason, triggers=triggers)
         if self._on_event is not None:
             self._on_event(event, **fields)
 

@@ -95,8 +95,9 @@ class DecodeOutlet:
         Which decoder it is; identity of the stream, the same at every start.
     delay_s : float
         From the moment that a decode describes to the end of its window, s.
-    inputs : mapping of str to str, optional
-        What is decoded, for the header: ``stream`` and its ``stream_id``.
+    about : mapping of str to str, optional
+        More for the header: ``stream`` that is decoded, its ``stream_id``, ``mode`` of the decoder,
+        and ``window_s``, the signal that a decode needs after a gap.
 
     Raises
     ------
@@ -117,7 +118,7 @@ class DecodeOutlet:
         source_id: str,
         unit: str = "probability",
         delay_s: float = 0.0,
-        inputs: Mapping[str, str] | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         if hop_s is not None and not (math.isfinite(hop_s) and hop_s > 0):
             raise SettingsError(f"hop_s: expected a finite time above 0 s, got {hop_s}")
@@ -129,7 +130,7 @@ class DecodeOutlet:
         # MISC is the one type of channel that every reader of LSL takes for what is no voltage.
         describe_channels(info, names, ("misc",) * len(names), units)
         describe_contacts(info, montage)
-        plain = {key: re.sub(r"[/\\]", "_", text) for key, text in (inputs or {}).items()}
+        plain = {key: re.sub(r"[/\\]", "_", text) for key, text in (about or {}).items()}
         describe_origin(
             info, origin="decoder", bundle_id=bundle_id, delay_s=f"{delay_s:.9g}", **plain
         )
@@ -185,20 +186,22 @@ class DetectionOutlet:
     """Detections that are sent, as the LSL stream ``NAME-events`` of type ``Markers``.
 
     Each is a text of JSON: ``label``, ``value``, ``t_ready`` (when it was decided, s on the LSL
-    clock) and ``calibrated``; stamped with the moment of the brain that it describes. The header
-    names the bundle. It is made as a `MarkerOutlet`.
+    clock), ``calibrated`` and ``n``, its number; stamped with the moment of the brain that it
+    describes. The header names the bundle. It is made as a `MarkerOutlet`.
     """
 
     def __init__(self, name: str, *, source_id: str, bundle_id: str) -> None:
         about = {"origin": "decoder", "bundle_id": bundle_id}
         self._stream = SentStream(text_info(events_name(name), "Markers", source_id, **about))
+        self._n_sent = 0
 
     def push(self, item: Detection) -> None:
         """Send a detection, unless it is suppressed; a StreamError once closed."""
         if item.suppressed:
             return
-        keys = ("label", "value", "t_ready", "calibrated")
-        line = json.dumps(finite({key: getattr(item, key) for key in keys}), allow_nan=False)
+        self._n_sent += 1
+        fields = {key: getattr(item, key) for key in ("label", "value", "t_ready", "calibrated")}
+        line = json.dumps(finite(fields | {"n": self._n_sent}), allow_nan=False)
         self._stream.outlet.push_sample([line], item.t_neural)
 
     def close(self) -> None:

@@ -271,8 +271,8 @@ def test_an_event_is_a_marker_of_the_moment_that_it_describes(source_id, listen)
     outlet.push(replace(sent, t_ready=math.nan, calibrated=True))
     values, stamps = receive(inlet, 2)
     assert [json.loads(text) for (text,) in values] == [
-        {"label": "speech", "value": 0.5, "t_ready": 10.25, "calibrated": False},
-        {"label": "speech", "value": 0.5, "t_ready": None, "calibrated": True},
+        {"label": "speech", "value": 0.5, "t_ready": 10.25, "calibrated": False, "n": 1},
+        {"label": "speech", "value": 0.5, "t_ready": None, "calibrated": True, "n": 2},
     ]
     np.testing.assert_array_equal(stamps, 9.75)
 

@@ -29,6 +29,7 @@ _PARTS = ("total", "algorithmic", "transport", "compute")
 _STATES = ("starting", *(state.value for state in StreamState), "stopped", "failed")
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PAUSE_S = 0.05
+_SUMMARY_EVERY_S = 2.0
 _PATIENCE_S = 1.0
 _NO_LABELS: dict[str, object] = {}
 _Sample = tuple[str, Mapping[str, object], float]
@@ -48,6 +49,8 @@ class Metrics:
         }
         self._totals, self._turn = totals, turn
         self.inputs: dict[str, str] = {}  # what is decoded
+        self.also: dict[str, Callable[[], dict[str, object]]] = {}  # more for the summary
+        self._summary_s = -math.inf
         self._start_s = time.time()
         self._n_invalid = self._n_reconnections = 0
         self._state = "starting"
@@ -87,9 +90,14 @@ class Metrics:
             name, source_id = fields["stream"], fields.get("source_id", "")
             self.inputs = {"stream": str(name), "stream_id": str(source_id)}
 
-    def summary(self) -> dict[str, object]:
-        """What a listener that came later must know."""
-        known = {"state": self._state, "bad": self._bad, **self._remarks}
+    def summary(self, now: float) -> dict[str, object]:
+        """What a listener that came later must know, every 2 s; meanwhile nothing."""
+        if now < self._summary_s:
+            return {}
+        self._summary_s = now + _SUMMARY_EVERY_S
+        reason = "" if self._last is None else self._last[0].quality.reason
+        known = {"state": self._state, "bad": self._bad, **self._remarks, "reason": reason}
+        known |= {name: status() for name, status in self.also.items()}
         turn = self._turn
         return known | ({"restarts": turn.restarts, "crash": turn.reason} if turn.restarts else {})
 

@@ -46,6 +46,8 @@ class DecodeHeader:
     hop_s: float | None  # None where decodes come with events
     delay_s: float = math.nan  # how long before `t_stop` the moment lies that is described
     contacts: tuple[str, ...] = ()  # those that the decoder reads
+    mode: str = ""  # of the decoder, as ``linear``
+    window_s: float = math.nan  # signal that a decode needs after a gap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,17 @@ class ReceivedDecode:
     age_s: float  # from the moment described to the decode
     compute_s: float  # of it, the computing
     drift: float = math.nan  # how unlike calibration: 1 at the threshold of a flag
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedDetection:
+    """One detection that a decoder sent; NaN or 0 where something was not sent."""
+
+    t: float  # the moment of the brain that it describes, s, LSL clock
+    label: str
+    value: float = math.nan
+    calibrated: bool = False  # whether held-out time says how often its threshold is wrong
+    number: int = 0  # in this run, from 1 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +94,16 @@ def decode_header(info: Any) -> DecodeHeader:
             f"and then {', '.join(_QUALITY)}: name another with --decode"
         )
     rate_hz = float(info.nominal_srate())
-    units = channel_texts(info, "unit") or ("",)
+    units, about = channel_texts(info, "unit") or ("",), info.desc().child("rtbrain")
     return DecodeHeader(
         info.name(),
         labels[:n_outputs],
         plain_text(units[0] or "value"),
         1 / rate_hz if rate_hz > 0 else None,
-        _number(info.desc().child("rtbrain").child_value("delay_s")),
+        _number(about.child_value("delay_s")),
         decoder_contacts(info),
+        plain_text(about.child_value("mode"), MAX_TEXT_CHARS),
+        _number(about.child_value("window_s")),
     )
 
 
@@ -137,6 +152,24 @@ def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return StatusEvent(t, "unreadable", {"text": plain_text(line, MAX_TEXT_CHARS), **origin})
     return StatusEvent(t, fields.pop("event"), {**fields, **origin})
+
+
+def parse_detection(t: float, line: str) -> ReceivedDetection | None:
+    """Detection of a line of an events stream; None if it holds none. As `parse_status_line`."""
+    try:
+        fields = plain_values(parse_json(line))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("label"), str):
+        return None
+    value, number = fields.get("value"), fields.get("n")
+    return ReceivedDetection(
+        t,
+        fields["label"],
+        float(value) if isinstance(value, int | float) else math.nan,
+        fields.get("calibrated") is True,
+        number if isinstance(number, int) else 0,
+    )
 
 
 def plain_values(value: Any) -> Any:

@@ -11,6 +11,7 @@ from rtbrain.channels import kind_of, match_labels
 from rtbrain.errors import list_words, plain_text, quote
 from rtbrain.stream.lsl.inlet import is_marker_stream
 from rtbrain.stream_names import (
+    events_name,
     is_manual_marks,
     is_recorder_status,
     is_status,
@@ -124,13 +125,18 @@ def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list
     statuses = [info for info in found if info not in records]
     if decoder is not None:
         statuses = [info for info in statuses if info.name() == status_name(decoder)]
-    return {"status": statuses, "record": records}
+    if decoder is None:
+        return {"status": statuses, "record": records}
+    events = [info for info in texts if info.name() == events_name(decoder)]
+    return {"status": statuses, "record": records, "events": events}
 
 
 def status_stream_names(name: str) -> frozenset[str]:
-    """Names of the status streams of a decoder and of the recorder it starts."""
+    """Names of a decoder's status and events, and of the status of the recorder it starts."""
     decoder = sender_of(name)
-    return frozenset((status_name(decoder), status_name(recorder_name(decoder))))
+    return frozenset(
+        (status_name(decoder), status_name(recorder_name(decoder)), events_name(decoder))
+    )
 
 
 @lru_cache(maxsize=32)  # asked several times a second of the same streams

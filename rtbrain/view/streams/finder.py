@@ -189,7 +189,7 @@ class StreamFinder:
             self.choices = tuple(map(stream_summary, signals[:_MAX_CHOICES] if several else ()))
         if not self._contacts.complete(decodes) or ("signal" in chosen and not labels):
             # It is not known yet which decoder reads the signal.
-            for key in ("decode", "status", "record"):
+            for key in ("decode", "status", "record", "events"):
                 chosen.pop(key, None)
         return chosen, problems
 

@@ -15,7 +15,9 @@ from rtbrain.stream.lsl.decodes import (
     MAX_TEXT_CHARS,
     DecodeHeader,
     ReceivedDecode,
+    ReceivedDetection,
     StatusEvent,
+    parse_detection,
     parse_status_line,
 )
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -49,6 +51,7 @@ class SessionUpdate:
     markers: Sequence[tuple[float, str]] = ()  # s on the LSL clock, and text
     new_montage: bool = False  # the session's montage has changed: start over
     other_decoder: bool = False  # the decoder so far reads other channels: discard what it reported
+    detections: Sequence[ReceivedDetection] = ()  # that the decoder sent
 
 
 class ViewSession:
@@ -91,6 +94,7 @@ class ViewSession:
         other_decoder = self._release_foreign()
         chunks: list[Chunk] = []
         decodes: list[ReceivedDecode] = []
+        detections: list[ReceivedDetection] = []
         events: list[StatusEvent] = []
         markers: list[tuple[float, str]] = []
         for key, inlet in self._inlets.items():
@@ -100,6 +104,9 @@ class ViewSession:
                 decodes += inlet.pull()
             elif isinstance(inlet, TextInlet) and key.startswith("markers:"):
                 markers += [(t, plain_text(text, MAX_TEXT_CHARS)) for t, text in inlet.pull()]
+            elif isinstance(inlet, TextInlet) and key == "events":
+                parsed = [parse_detection(t, line) for t, line in inlet.pull()]
+                detections += [found for found in parsed if found is not None]
             elif isinstance(inlet, TextInlet):
                 events += [parse_status_line(t, line, inlet.name) for t, line in inlet.pull()]
         for event in events:
@@ -110,7 +117,9 @@ class ViewSession:
         now = self._clock()
         self.feeds = self._update_states(now)
         self._release_lost(now)
-        return SessionUpdate(now, chunks, decodes, events, markers, new_montage, other_decoder)
+        return SessionUpdate(
+            now, chunks, decodes, events, markers, new_montage, other_decoder, detections
+        )
 
     def mark(self, label: str, bad: bool) -> None:
         """Mark a channel as bad, or as good again."""
@@ -176,7 +185,7 @@ class ViewSession:
             self.decode = None
             foreign |= status_stream_names(decode.name)
             keys.append("decode")
-        for key in ("status", "record"):
+        for key in ("status", "record", "events"):
             if key in self._inlets and self._inlets[key].name in foreign:
                 keys.append(key)
         if "status" in keys:

@@ -97,14 +97,20 @@ def test_counts_states_and_latencies_are_those_of_the_session():
 
 
 def test_a_listener_that_comes_later_is_told_the_state_of_things():
-    assert session_metrics().summary() == {
+    metrics = session_metrics()
+    metrics.also = {"triggers": lambda: {"armed": True}}
+    assert metrics.summary(5.0) == {
         "state": "live",
         "bad": {"A2": "noisy"},
         "mains": "50 Hz",
         "drift": "",
+        "reason": "filling",
+        "triggers": {"armed": True},
         "restarts": 4,
         "crash": "exit code 1",
     }
+    assert metrics.summary(6.9) == {}
+    assert metrics.summary(7.0)
 
 
 def test_every_line_has_the_form_of_the_text_format_and_every_family_its_type_once():

@@ -37,6 +37,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
         *map(
             texts, ["x-status", "y-status", "r-record-status", "a-markers", "b-markers", "op-marks"]
         ),
+        *map(texts, ["x-events", "y-events"]),
     ]
     chosen, problems = choose_streams(there, None, named)
     names = {key: found.name() for key, found in chosen.items()}
@@ -44,6 +45,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
         "signal": "a",
         "decode": "x-decode",
         "status": "x-status",
+        "events": "x-events",
         "record": "r-record-status",
         "markers:a-markers": "a-markers",
         "markers:op-marks:op-marks:": "op-marks",

@@ -7,9 +7,15 @@ import pylsl
 import pytest
 
 from rtbrain.marks import OPERATOR_MARK
-from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
+from rtbrain.outlet.lsl import (
+    DecodeOutlet,
+    DetectionOutlet,
+    MarkerOutlet,
+    SignalOutlet,
+    StatusOutlet,
+)
 from rtbrain.stream.lsl.resolve import StreamWatcher
-from rtbrain.types import Chunk, Decode, Montage, Quality
+from rtbrain.types import Chunk, Decode, Detection, Montage, Quality
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.session import ViewSession, same_montage
 from tests.conftest import montage_of
@@ -140,8 +146,9 @@ def test_a_signal_that_falls_silent_is_stalled_after_a_second_and_then_live_agai
 def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     montage = montage_of(4, SFREQ_HZ)
     decode = DecodeOutlet(
-        name, ("rest", "move"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d"
-    )
+        name, ("rest", "move"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d",
+        about={"mode": "linear", "window_s": "5"},
+    )  # fmt: skip
     status = StatusOutlet(name, source_id=f"{name}-s")
     markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-m")
     good = np.array([True, True, True, False])
@@ -171,6 +178,7 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     assert row.t_stop == pytest.approx(10.0, abs=0.01)
     assert session.decode.labels == ("rest", "move")
     assert (session.decode.hop_s, session.decode.unit) == (0.25, "probability")
+    assert (session.decode.mode, session.decode.window_s) == ("linear", 5.0)
     ((t, text),) = [marker for update in updates for marker in update.markers]
     assert (t, text) == (pytest.approx(12.5, abs=0.01), "go")
     assert session.bad == {"A2": "flat"}
@@ -187,6 +195,23 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     for outlet in (decode, status, markers):
         outlet.close()
     poll_until(session, is_state(session, "decode", "lost"))
+
+
+@pytest.mark.lsl
+def test_detections_arrive_with_their_number_and_what_is_none_is_left_out(session, name):
+    events = DetectionOutlet(name, source_id=f"{name}-e", bundle_id="b")
+    poll_until(session, lambda _: "events" in session._inlets)
+    made = Detection("speech", 0.5, 9.75, 10.0, 10.25, 1.0, np.nan, calibrated=True)
+    events.push(made)
+    for line in ("<b>", '{"label": 7}', "[" * 10_000):
+        events._stream.outlet.push_sample([line], 9.8)
+    events.push(made)
+    got = poll_until(session, lambda updates: sum(len(u.detections) for u in updates) == 2)
+    found = [one for update in got for one in update.detections]
+    assert [(one.label, one.value, one.calibrated) for one in found] == [("speech", 0.5, True)] * 2
+    assert [one.number for one in found] == [1, 2]
+    assert found[0].t == pytest.approx(9.75, abs=0.01)
+    events.close()
 
 
 @pytest.mark.lsl
