@@ -15,8 +15,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QDockWidget,
     QGridLayout,
+    QHBoxLayout,
     QMainWindow,
     QMenu,
     QMessageBox,
@@ -26,12 +26,10 @@ from PySide6.QtWidgets import (
 
 import rtbrain
 from rtbrain.errors import SettingsError
+from rtbrain.view.grid import PANELS
 from rtbrain.view.marks import OperatorMarks
-from rtbrain.view.theme import plain_label, set_tip
-
-RESEARCH_ONLY = (
-    "Research use only. rtbrain is not a medical device; nothing it shows may guide treatment."
-)
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill, plain_label, set_tip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,11 @@ KEYS = (
     Key("large", "&View", "Lar&ge type", "Ctrl+L", "Type half as large again.", True),
     Key("next", "&View", "&Next contact", ".", "Spectra of the next contact."),
     Key("previous", "&View", "Pre&vious contact", ",", "Spectra of the previous contact."),
-    Key("layout", "&View", "&Reset the layout", "Ctrl+0", "Put every panel back in its place."),
+    *(
+        Key(name, "&View", say(f"frame.panels.{name}"), f"Ctrl+{number}", say("frame.panel"), True)
+        for number, name in enumerate(PANELS, 1)
+    ),
+    Key("layout", "&View", "&Show every panel", "Ctrl+0", "Put every panel back in its place."),
     Key("free", "&Marks", "&Write a mark...", "Ctrl+M", "Send a text of your own as a mark."),
     Key(
         "bad",
@@ -99,13 +101,26 @@ class KeysDialog(QDialog):
         layout.addWidget(buttons)
 
 
+class ResearchOnly(QWidget):
+    """Says always that this is for research alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels = plain_label(say("frame.research")), plain_label(say("frame.not_for"))
+        fill(QHBoxLayout(self), *self.labels, spacing=4)
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        for label, weight in zip(self.labels, (700, 400), strict=True):
+            label.setFont(theme.font(12, weight))
+
+
 class Menus:
     """Actions of the window: each in a menu, with a key and a tip."""
 
     def __init__(
         self,
         window: QMainWindow,
-        docks: dict[str, QDockWidget],
         commands: dict[str, Callable[[], object]],
         marks: OperatorMarks,
         panels: Iterable[QWidget],
@@ -132,14 +147,24 @@ class Menus:
                 "&Marks", text, name, "Send this mark.", partial(marks.press, number)
             )
             self.actions[name] = action
-        shown = self._menu("&View").addMenu("P&anels")
-        for number, (name, dock) in enumerate(docks.items(), 1):
-            action = dock.toggleViewAction()
-            action.setShortcut(f"Ctrl+{number}")
-            action.setEnabled(name != "banner")
-            shown.addAction(action)
+        self.message, self.research = plain_label(), ResearchOnly()
+        self._corner = QWidget(window)
+        fill(
+            QHBoxLayout(self._corner),
+            self.message,
+            self.research,
+            margins=(0, 0, 12, 0),
+            spacing=24,
+        )
+        window.menuBar().setCornerWidget(self._corner)
         marks.on_change = self._marks_changed
         self._marks_changed()
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self.message.setFont(theme.font(12))
+        self.message.setStyleSheet(f"color: {theme.text2};")
+        self.research.restyle(theme)
 
     def checked(self, command: str, on: bool) -> None:
         """Show a command as on or off."""
@@ -147,7 +172,7 @@ class Menus:
 
     def keys_dialog(self) -> KeysDialog:
         """List of all keys, not yet shown."""
-        more = [("Ctrl+1 to Ctrl+5", "Show or hide a panel."), ("Tab", "Go to the next control.")]
+        more = [("Tab", "Go to the next control.")]
         more += [
             (action.shortcut().toString(), action.text())
             for panel in self._panels
@@ -201,7 +226,7 @@ def about_dialog(parent: QWidget | None = None) -> QMessageBox:
     box = QMessageBox(parent)
     box.setWindowTitle("About rtbrain")
     box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(f"{RESEARCH_ONLY}\n\n{listed}")
+    box.setText(f"{say('frame.research')} {say('frame.not_for')}\n\n{listed}")
     return box
 
 

@@ -127,7 +127,7 @@ class _Photographer:
             timer.stop()
 
     def _look_for_choices(self) -> None:
-        if choices := sorted(self._session.choices, key=str):
+        if self._stream is None and (choices := sorted(self._session.choices, key=str)):
             self._end(unnamed_stream_error("rtbrain view --stream", choices))
 
     def _take(self) -> None:

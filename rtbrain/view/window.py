@@ -1,4 +1,4 @@
-"""The live window: panels in docks, polled and drawn by timers, and the operator's commands."""
+"""The live window: panels in a fixed grid, polled and drawn by timers, and the commands."""
 
 import time
 from collections import deque
@@ -7,43 +7,46 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import (
-    QDockWidget,
-    QMainWindow,
-    QPushButton,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QCloseEvent, QResizeEvent
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QTabBar, QWidget
 
-from rtbrain.errors import SettingsError, plain_text
+from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream.lsl.resolve import StreamSummary
+from rtbrain.view.chooser import SignalChooser, waiting_text
 from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.electrodes.panel import ElectrodePanel
-from rtbrain.view.health.bar import Banner, HealthBar, StatusLine
+from rtbrain.view.grid import MENU_PX, PANELS, place_panels
+from rtbrain.view.health.bar import HealthBar
+from rtbrain.view.health.indicators import origin_of
+from rtbrain.view.health.strip import OriginStrip
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
-from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, fill, plain_label, style_sheet
+from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, plain_label, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 
 _POLL_MS = 33
 _DRAW_HZ = 20.0
 _MESSAGE_MS = 8000
-_CHOICE_CHARS = 200
+_LEAST_PX = (1024, 700)
+# From this width on, the type is larger: the screen is far away, or has many pixels.
+_HUGE_PX, _HUGE = 2560, 1.25
 # Panels that a pause freezes; the state of the streams and the decodes never freeze.
-_PAUSABLE = ("traces", "spectra", "electrodes")
+_PAUSABLE = ("signal", "spectrum", "contacts")
 # Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
 _MAX_DRAW_SHARE = 0.7
 _AVERAGED_DRAWS = 20
 
 
 class MainWindow(QMainWindow):
-    """The window that shows one session."""
+    """The window that shows one session.
+
+    Each of its `panels` is named by its place in the grid (`place_panels`), takes the result of a
+    poll (`take`), draws itself at a time of the LSL clock (`draw`), applies a theme (`restyle`) and
+    paints its own border and head.
+    """
 
     def __init__(
         self,
@@ -61,21 +64,19 @@ class MainWindow(QMainWindow):
         self._began = time.monotonic()
         self._theme = self._saved_theme(theme)
         self.setWindowTitle(say("frame.title"))
+        self.setMinimumSize(*_LEAST_PX)
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
-        # Each takes the result of a poll, draws itself at a time of the LSL clock, and restyles.
         self.panels: dict[str, Any] = {
-            "traces": TracePanel(session, self._theme, make_chain),
-            "banner": Banner(session, self._theme),
-            "health": HealthBar(session, self._theme),
-            "decodes": DecodePanel(session, self._theme),
-            "spectra": self.spectra,
-            "electrodes": ElectrodePanel(session, self._theme),
+            "decode": DecodePanel(session, self._theme),
+            "signal": TracePanel(session, self._theme, make_chain),
+            "spectrum": self.spectra,
+            "contacts": ElectrodePanel(session, self._theme),
         }
+        self.hidden = {str(name) for name in _listed(settings.value("window/hidden"))} & set(PANELS)
         self._compose()
-        self.status_line = StatusLine(self.statusBar(), session, self._theme)
         self.marks = OperatorMarks(self, session, outlet, MarkLabels(settings), self.show_message)
-        self.menus = Menus(self, self.docks, self._commands(), self.marks, self.panels.values())
+        self.menus = Menus(self, self._commands(), self.marks, self.panels.values())
         self._connect()
         self._restore()
         self._interval = DrawInterval(_DRAW_HZ)
@@ -98,91 +99,146 @@ class MainWindow(QMainWindow):
         return self._paused_at is not None
 
     def show_message(self, text: str) -> None:
-        """Show a message in the status line for some seconds."""
-        self.statusBar().showMessage(text, _MESSAGE_MS)
+        """Show a message beside the menus for some seconds."""
+        self.menus.message.setText(text)
+        self._forget.start()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Save the layout and close the streams."""
         self._polling.stop()
         self._drawing.stop()
         self._settings.setValue("window/geometry", self.saveGeometry())
-        self._settings.setValue("window/state", self.saveState())
         self._settings.setValue("window/contact", self.spectra.contact)
         self._settings.sync()
         self._session.close()
         super().closeEvent(event)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Place everything anew; the type of a huge window is larger."""
+        super().resizeEvent(event)
+        if (self.width() >= _HUGE_PX) != self._huge:
+            self._huge = not self._huge
+            self._retheme(self._theme.name == LIGHT.name, self._theme.large)
+        self._place()
+
     def _compose(self) -> None:
-        self.waiting = plain_label(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
-        self.chooser = SignalChooser(self._session.choose)
-        waiting = QWidget()
-        fill(QVBoxLayout(waiting), self.waiting, self.chooser, stretched=self.waiting)
-        self._pages = QStackedWidget()
-        self._pages.addWidget(waiting)
-        self._pages.addWidget(self.panels["traces"])
-        self.sign = plain_label(alignment=Qt.AlignmentFlag.AlignCenter)
+        area = QWidget()
+        self.setCentralWidget(area)
+        self.health = HealthBar(self._session, self._theme)
+        self.health.setParent(area)
+        self.strip = OriginStrip(self, self._theme)
+        self.tabs = QTabBar(area, drawBase=False)
+        for name in ("contacts", "spectrum"):
+            self.tabs.addTab(say(f"frame.panels.{name}"))
+        self.tabs.currentChanged.connect(lambda tab: self._place())
+        self.chooser = SignalChooser(self._session.choose, self._session.look_again)
+        self._signal = QStackedWidget(area)
+        self._signal.addWidget(self.chooser)
+        self._signal.addWidget(self.panels["signal"])
+        self._places: dict[str, QWidget] = {
+            **{name: panel for name, panel in self.panels.items() if name != "signal"},
+            "signal": self._signal,
+            "status": self.health,
+            "strip": self.strip,
+            "tabs": self.tabs,
+        }
+        for widget in self._places.values():
+            widget.setParent(area)
+        self.sign = plain_label(parent=area, alignment=Qt.AlignmentFlag.AlignCenter)
         self.sign.hide()
-        centre = QWidget()
-        fill(QVBoxLayout(centre), self.sign, self._pages, stretched=self._pages)
-        self.setCentralWidget(centre)
-        docked = {name: panel for name, panel in self.panels.items() if name != "traces"}
-        self.docks = add_docks(self, docked)
+        self._forget = QTimer(self, singleShot=True, interval=_MESSAGE_MS)
+        self._forget.timeout.connect(lambda: self.show_message(""))
+
+    def _place(self) -> None:
+        """Put every widget in its place."""
+        area, theme = self.centralWidget(), self._theme
+        places = place_panels(
+            area.width(),
+            area.height(),
+            theme.px,
+            strip=bool(self.strip.origin),
+            hidden=self.hidden | ({"now"} - self.panels.keys()),
+        )
+        if "now" not in self.panels and "decode" in places:
+            places["decode"].setRight(area.width() - theme.px(8) - 1)
+        if "tabs" in places:
+            places.pop(("spectrum", "contacts")[self.tabs.currentIndex()])
+        for name, widget in self._places.items():
+            widget.setVisible(name in places)
+            if name in places:
+                widget.setGeometry(places[name])
+        self.strip.place_frame(self.width(), self.height())
+        if "signal" in places:
+            signal = places["signal"]
+            self.sign.setGeometry(signal.x(), signal.y(), signal.width(), theme.px(30))
 
     def _commands(self) -> dict[str, Callable[[], object]]:
         return {
             "screenshot": self._save_picture,
             "quit": self.close,
             "pause": self._toggle_pause,
-            "theme": self._toggle_theme,
-            "large": self._toggle_large,
+            "theme": lambda: self._retheme(self._theme.name == DARK.name, self._theme.large),
+            "large": lambda: self._retheme(self._theme.name == LIGHT.name, not self._theme.large),
             "next": lambda: self.spectra.step(1),
             "previous": lambda: self.spectra.step(-1),
-            "layout": lambda: place_docks(self, self.docks),
+            "layout": lambda: self._show_panels(set()),
+            **{name: lambda name=name: self._show_panels(self.hidden ^ {name}) for name in PANELS},
         }
 
     def _connect(self) -> None:
-        self.panels["traces"].marked.connect(self.marks.mark_contact)
-        self.panels["electrodes"].selected.connect(self.spectra.choose)
+        self.panels["signal"].marked.connect(self.marks.mark_contact)
+        self.panels["contacts"].selected.connect(self.spectra.choose)
         self.spectra.chosen.connect(self.marks.choose)
         self.marks.choose(self.spectra.contact)
 
     def _saved_theme(self, name: str | None) -> Theme:
+        self._huge = False
         name = name or str(self._settings.value("window/theme", DARK.name))
         is_large = self._settings.value("window/large") in (True, "true")
         return choose_theme(name == LIGHT.name, is_large)
 
     def _restore(self) -> None:
-        for key, restore in (("geometry", self.restoreGeometry), ("state", self.restoreState)):
-            saved = self._settings.value(f"window/{key}")
-            if saved is not None:
-                restore(saved)
+        saved = self._settings.value("window/geometry")
+        if saved is not None:
+            self.restoreGeometry(saved)
+        self._apply()
+
+    def _retheme(self, light: bool, is_large: bool) -> None:
+        theme = choose_theme(light, is_large)
+        self._theme = replace(theme, scale=theme.scale * (_HUGE if self._huge else 1.0))
         self._apply()
 
     def _apply(self) -> None:
         """Apply the theme to the window and its panels."""
         theme = self._theme
         self.setStyleSheet(style_sheet(theme))
-        for panel in self.panels.values():
-            panel.restyle(theme)
-        self.waiting.setStyleSheet(f"font-size: {1.4 * theme.font_pt}pt; color: {theme.faint};")
-        self.sign.setStyleSheet(
-            f"font-size: {1.3 * theme.font_pt}pt; font-weight: bold; padding: 3px;"
-            f"background: {DARK.warn}; color: #000000;"
-        )
-        self.status_line.restyle(theme)
+        self.menuBar().setFixedHeight(theme.px(MENU_PX))
+        for part in (*self.panels.values(), self.health, self.strip, self.chooser, self.menus):
+            part.restyle(theme)
+        self.sign.setFont(theme.font(13, 600))
+        self.sign.setStyleSheet(f"background: {theme.text}; color: {theme.bg0};")
         self.menus.checked("theme", theme.name == LIGHT.name)
         self.menus.checked("large", theme.large)
         self._settings.setValue("window/theme", theme.name)
         self._settings.setValue("window/large", theme.large)
+        self._show_panels(self.hidden)
+
+    def _show_panels(self, hidden: set[str]) -> None:
+        self.hidden = hidden
+        for name in PANELS:
+            self.menus.checked(name, name not in hidden)
+        self._settings.setValue("window/hidden", sorted(hidden))
+        self._place()
 
     def _poll(self) -> None:
         update = self._session.poll()
         # A window's request to decoders is not an event in the signal.
         markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
-        update = replace(update, markers=markers)
-        for panel in self.panels.values():
-            panel.take(update)
-        self.status_line.take(update)
+        self._take(replace(update, markers=markers))
+
+    def _take(self, update: SessionUpdate) -> None:
+        for part in (*self.panels.values(), self.health):
+            part.take(update)
         self.marks.take(update)
         if update.new_montage:
             self.spectra.choose(str(self._settings.value("window/contact", "")))
@@ -200,116 +256,34 @@ class MainWindow(QMainWindow):
         self._drawing.start(max(1, round(1000 * (self._interval.interval_s - took_s))))
 
     def _draw_all(self, now: float) -> None:
+        session = self._session
+        self.health.draw(now)
+        if self.strip.show_origin(origin_of(session.feeds)):
+            self._place()
         for name, panel in self.panels.items():
             if not (self.paused and name in _PAUSABLE):
                 panel.draw(now)
-        choices = self._session.choices
-        self.chooser.offer(choices)
-        self._pages.setCurrentIndex(int(self._session.montage is not None and not choices))
-        self.waiting.setText(self.status_line.waiting)
+        waiting = session.montage is None or bool(session.choices)
+        if waiting:
+            self.chooser.offer(waiting_text(session), session.choices)
+        self._signal.setCurrentIndex(int(not waiting))
         if self._paused_at is not None:
-            self.sign.setText(
-                f"PAUSED for {now - self._paused_at:.0f} s: traces, spectra and map are frozen, "
-                "data and decoder continue (Space)"
-            )
-        self.status_line.draw(self._interval.text)
+            self.sign.setText(say("frame.paused", seconds=f"{now - self._paused_at:.0f}"))
+            self.sign.raise_()
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else lsl_clock()
         self.sign.setVisible(self.paused)
         self.menus.checked("pause", self.paused)
 
-    def _toggle_theme(self) -> None:
-        self._theme = choose_theme(self._theme.name == DARK.name, self._theme.large)
-        self._apply()
-
-    def _toggle_large(self) -> None:
-        self._theme = choose_theme(self._theme.name == LIGHT.name, not self._theme.large)
-        self._apply()
-
     def _save_picture(self) -> None:
         try:
             path = new_screenshot_path(str(self._settings.value("window/pictures", "")))
             save_screenshot(self, path)
         except (SettingsError, OSError) as error:
-            self.show_message(f"no picture: {error}")
+            self.show_message(say("frame.no_picture", error=error))
         else:
-            self.show_message(f"saved {path}")
-
-
-def add_docks(window: QMainWindow, panels: dict[str, QWidget]) -> dict[str, QDockWidget]:
-    """Dock of each panel, by name; the banner cannot be closed or moved."""
-    docks = {}
-    for name, panel in panels.items():
-        dock = QDockWidget(name.capitalize(), window)
-        dock.setObjectName(name)  # under which Qt saves the layout
-        dock.setWidget(panel)
-        if name in ("banner", "health"):
-            dock.setTitleBarWidget(QWidget(dock))
-        if name == "banner":
-            dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
-        docks[name] = dock
-    # The bottom docks keep the lower right corner; the banner keeps the upper ones.
-    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
-    place_docks(window, docks)
-    return docks
-
-
-def place_docks(window: QMainWindow, docks: dict[str, QDockWidget]) -> None:
-    """Put every panel in its default place: health on top, decodes right, spectra and map below."""
-    area = Qt.DockWidgetArea
-    places = {
-        "banner": area.TopDockWidgetArea,
-        "health": area.TopDockWidgetArea,
-        "decodes": area.RightDockWidgetArea,
-        "spectra": area.BottomDockWidgetArea,
-        "electrodes": area.BottomDockWidgetArea,
-    }
-    for name, place in places.items():
-        window.removeDockWidget(docks[name])
-        window.addDockWidget(place, docks[name])
-    across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-    window.splitDockWidget(docks["banner"], docks["health"], down)
-    window.splitDockWidget(docks["spectra"], docks["electrodes"], across)
-    for name in places:
-        docks[name].show()
-    width, height = window.width(), window.height()
-    lower = [docks["spectra"], docks["electrodes"]]
-    window.resizeDocks([docks["decodes"]], [round(0.3 * width)], across)
-    window.resizeDocks(lower, [round(0.64 * width), round(0.36 * width)], across)
-    window.resizeDocks(lower, [round(0.31 * height)] * 2, down)
-
-
-class SignalChooser(QWidget):
-    """A button for each of several signals, to choose the one that is meant."""
-
-    def __init__(self, choose: Callable[[StreamSummary], None]) -> None:
-        super().__init__()
-        self._choose = choose
-        self._offered: tuple[StreamSummary, ...] = ()
-        self.buttons: list[QPushButton] = []
-        self._layout = QVBoxLayout(self)
-
-    def offer(self, signals: tuple[StreamSummary, ...]) -> None:
-        """Show these signals; none hides the buttons."""
-        signals = tuple(sorted(signals, key=str))
-        if signals == self._offered:
-            return
-        self._offered = signals
-        for button in self.buttons:
-            self._layout.removeWidget(button)
-            button.deleteLater()
-        self.buttons = []
-        for signal in signals:
-            # Where there is an ampersand, Qt sees a shortcut.
-            button = QPushButton(plain_text(str(signal), _CHOICE_CHARS).replace("&", "&&"))
-            button.clicked.connect(lambda checked=False, signal=signal: self._press(signal))
-            self._layout.addWidget(button, alignment=Qt.AlignmentFlag.AlignCenter)
-            self.buttons.append(button)
-
-    def _press(self, signal: StreamSummary) -> None:
-        self.offer(())
-        self._choose(signal)
+            self.show_message(say("frame.saved", path=path))
 
 
 class DrawInterval:
@@ -343,3 +317,8 @@ class DrawInterval:
         if actual_hz > 0.9 * target_hz:
             return ""
         return f"drawing at {actual_hz:.0f} of {target_hz:.0f} Hz"
+
+
+def _listed(value: object) -> list[object]:
+    """Saved list; Qt gives one that has a single entry back without its list."""
+    return list(value) if isinstance(value, list) else [value] if value else []

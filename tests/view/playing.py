@@ -58,6 +58,9 @@ class Playing:
     def choose(self, signal: StreamSummary) -> None:
         self.chosen.append(signal)
 
+    def look_again(self) -> None:
+        self.looked = True
+
     def start(self) -> None:
         self.montage, self.playing, self._new = MONTAGE, True, True
         self.decode = DecodeHeader("test-decode", ("rest", "speech"), "probability", 0.25)

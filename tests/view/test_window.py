@@ -54,10 +54,6 @@ def marks(window: MainWindow) -> list[str]:
     return window.sent  # type: ignore[attr-defined,no-any-return]
 
 
-def foot(window: MainWindow) -> str:
-    return window.status_line.message.text()
-
-
 def press(qtbot: QtBot, window: MainWindow, keys: str) -> None:
     """Press the keys of a command, as its menu names them."""
     key = keys.removeprefix("Ctrl+")
@@ -69,41 +65,13 @@ def press(qtbot: QtBot, window: MainWindow, keys: str) -> None:
 def test_before_there_is_a_signal_the_window_says_what_to_do(
     qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
-    qtbot.waitUntil(lambda: "rtbrain simulate" in foot(window))
-    assert "waiting for the stream test-signal" in window.waiting.text()
-    assert window.waiting.isVisible()
+    qtbot.waitUntil(lambda: "No signal from test-signal yet" in window.chooser.words.text())
+    assert window.chooser.isVisible()
+    qtbot.mouseClick(window.chooser.again, Qt.MouseButton.LeftButton)
+    assert session.looked
     session.start()
-    qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
-    qtbot.waitUntil(lambda: foot(window) == "")
+    qtbot.waitUntil(lambda: window.panels["signal"].isVisible())
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
-
-
-def test_reported_errors_and_lost_streams_are_in_the_status_line(
-    qtbot: QtBot, window: MainWindow, session: Playing
-) -> None:
-    session.start()
-    session.events.append(
-        StatusEvent(0.0, "refused", {"stream": "d-status", "reason": "1000 Hz, not 2048"})
-    )
-    qtbot.waitUntil(lambda: foot(window) == "d-status refused: 1000 Hz, not 2048")
-    session.feeds = session.all_feeds("lost", "live")
-    qtbot.waitUntil(lambda: foot(window).startswith("lost: test-signal; d-status refused"))
-    session.events.append(StatusEvent(0.0, "live", {}))
-    session.feeds = session.all_feeds("live", "live")
-    qtbot.waitUntil(lambda: foot(window) == "")
-    assert window.isVisible()
-
-
-def test_a_decoder_that_announced_its_end_is_not_lost(
-    qtbot: QtBot, window: MainWindow, session: Playing
-) -> None:
-    session.start()
-    session.feeds = session.all_feeds("live", "ended")
-    qtbot.waitUntil(lambda: "decodes ended" in window.panels["health"].streams[1].text())  # type: ignore[attr-defined]
-    qtbot.waitUntil(lambda: foot(window) == "")
-    assert not window.panels["banner"].gone.isVisible()  # type: ignore[attr-defined]
-    session.feeds = session.all_feeds("live", "lost")
-    qtbot.waitUntil(lambda: foot(window) == "lost: test-decode, test-status, test-record")
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
@@ -118,13 +86,13 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     assert window.paused
     drawn.clear()
     taken = window.spectra.cache.n_samples  # type: ignore[union-attr]
-    qtbot.waitUntil(lambda: drawn.count("decodes") > 3)
-    assert set(drawn) == {"banner", "health", "decodes"}
+    qtbot.waitUntil(lambda: drawn.count("decode") > 3)
+    assert set(drawn) == {"decode"}
     assert window.spectra.cache.n_samples > taken  # type: ignore[union-attr]
     assert window.sign.isVisible()
-    assert window.sign.text().startswith("PAUSED")
+    assert window.sign.text().startswith("Picture paused")
     press(qtbot, window, "Space")
-    qtbot.waitUntil(lambda: "traces" in drawn)
+    qtbot.waitUntil(lambda: "signal" in drawn)
     assert not window.sign.isVisible()
 
 
@@ -154,13 +122,13 @@ def test_every_key_of_the_table_runs_its_command(
     press(qtbot, window, "Ctrl+T")
     press(qtbot, window, "Ctrl+L")
     assert (window.theme.name, window.theme.large) == ("light", True)
+    press(qtbot, window, "Ctrl+L")
     press(qtbot, window, "Ctrl+S")
     assert len(list((tmp_path / "pictures").iterdir())) == 1
-    window.docks["spectra"].hide()
-    press(qtbot, window, "Ctrl+0")
-    assert window.docks["spectra"].isVisible()
     press(qtbot, window, "Ctrl+4")
-    assert not window.docks["spectra"].isVisible()
+    assert not window.spectra.isVisible()
+    press(qtbot, window, "Ctrl+0")
+    assert window.spectra.isVisible()
     press(qtbot, window, "Ctrl+Q")
     assert not window.isVisible()
     assert session.closed
@@ -199,9 +167,9 @@ def test_the_help_lists_the_keys_of_the_panels_too_and_about_says_research_only(
     from rtbrain.view.menus import about_dialog
 
     texts = {label.text() for label in window.menus.keys_dialog().findChildren(QLabel)}
-    assert {action.text() for action in window.panels["traces"].actions()} < texts
+    assert {action.text() for action in window.panels["signal"].actions()} < texts
     said = about_dialog(window).text()
-    assert "Research use only" in said
+    assert "RESEARCH USE ONLY" in said
     assert all(f"{name} {version}" in said for name, version in versions().items())
 
 
@@ -212,12 +180,12 @@ def test_theme_type_contact_and_layout_are_saved(
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
     press(qtbot, window, "Ctrl+T")
     window.spectra.choose("B2")
-    window.docks["electrodes"].hide()
+    press(qtbot, window, "Ctrl+5")
     window.close()
     again = Playing(lsl_clock)
     other = opened(qtbot, again, settings)
     assert other.theme.name == "light"
-    assert not other.docks["electrodes"].isVisible()
+    assert not other.panels["contacts"].isVisible()
     again.start()
     qtbot.waitUntil(lambda: other.spectra.contact == "B2")
 
@@ -227,9 +195,9 @@ def test_a_click_on_the_map_chooses_a_contact_and_one_on_a_label_marks_it(
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
-    window.panels["electrodes"].selected.emit("A5")  # type: ignore[attr-defined]
+    window.panels["contacts"].selected.emit("A5")  # type: ignore[attr-defined]
     assert window.spectra.contact == "A5"
-    window.panels["traces"].marked.emit("A3", True)  # type: ignore[attr-defined]
+    window.panels["signal"].marked.emit("A3", True)  # type: ignore[attr-defined]
     assert marks(window)[-1] == "bad A3"
     assert session.bad == {"A3": OPERATOR_MARK}
 
@@ -240,7 +208,7 @@ def test_a_picture_that_cannot_be_saved_is_reported_in_the_status_line(
     (tmp_path / "file").touch()
     settings.setValue("window/pictures", str(tmp_path / "file" / "folder"))
     press(qtbot, window, "Ctrl+S")
-    assert window.statusBar().currentMessage().startswith("no picture: ")
+    assert window.menus.message.text().startswith("No picture: ")
 
 
 def test_two_outlets_of_marks_may_have_one_name() -> None:
@@ -252,9 +220,9 @@ def test_a_panel_that_fails_does_not_freeze_the_others(
 ) -> None:
     session.start()
     drawn: list[float] = []
-    monkeypatch.setattr(window.panels["banner"], "draw", drawn.append)
+    monkeypatch.setattr(window.health, "draw", drawn.append)
     with qtbot.captureExceptions() as failures:
-        monkeypatch.setattr(window.panels["spectra"], "draw", lambda now: 1 / 0)
+        monkeypatch.setattr(window.panels["spectrum"], "draw", lambda now: 1 / 0)
         qtbot.waitUntil(lambda: len(failures) > 2)
         monkeypatch.undo()
     assert len(drawn) > 2
@@ -269,7 +237,7 @@ def test_nothing_is_wider_than_the_window_in_large_type(
     window = opened(qtbot, session, settings)
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
-    qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
+    qtbot.waitUntil(lambda: window.panels["signal"].isVisible())
     assert (window.width(), window.height()) == (1280, 800)
     canvas = window.spectra.canvas
     assert canvas.ci.effectiveSizeHint(Qt.SizeHint.MinimumSize).width() <= canvas.width()
@@ -281,7 +249,7 @@ def test_of_several_signals_the_one_that_is_chosen_is_shown(
     signals = tuple(StreamSummary("a&b", "EEG", f"id-{n}", "ward", 4, 512.0) for n in range(2))
     session.choices = signals
     qtbot.waitUntil(lambda: len(window.chooser.buttons) == 2)
-    assert "which one?" in window.waiting.text()
+    assert "choose one" in window.chooser.words.text()
     assert "source_id 'id-1'" in window.chooser.buttons[1].text()
     assert "a&&b" in window.chooser.buttons[1].text()
     session.choices = ()
@@ -305,11 +273,13 @@ def test_what_strangers_write_is_shown_as_it_is_and_stops_nothing(
             session.events.append(
                 StatusEvent(lsl_clock(), kind, fields | {"stream": "x-record-status"})
             )
-    session.events.append(StatusEvent(lsl_clock(), "failed", {"reason": hostile}))
-    qtbot.waitUntil(lambda: hostile in foot(window))
-    assert window.status_line.message.textFormat() == Qt.TextFormat.PlainText
+    tips = [""]
+
+    def shown() -> bool:
+        tips[:] = [one.toolTip() for one in window.findChildren(QWidget)]
+        return any("&lt;img" in tip for tip in tips)
+
+    qtbot.waitUntil(shown)
     labels = window.findChildren(QLabel)
     assert all("<img" not in one.text() for one in labels if one.textFormat() != PLAIN)
-    tips = [one.toolTip() for one in window.findChildren(QWidget)]
     assert not any("<img" in tip for tip in tips)
-    assert any("&lt;img" in tip for tip in tips)

@@ -163,6 +163,11 @@ class DecoderStatus:
         return Indicator(f"decoder: {state}", severity, tip)
 
 
+def origin_of(feeds: tuple[StreamHealth, ...]) -> str:
+    """Where the signal comes from, as its header says; empty for an amplifier."""
+    return feed_of(feeds, "signal").origin
+
+
 def origin_text(feeds: tuple[StreamHealth, ...]) -> str:
     """Where the signal comes from; empty for an amplifier."""
     origin = feed_of(feeds, "signal").origin

@@ -33,6 +33,8 @@ _MAX_MARKERS = 8
 _MAX_FETCHES = 16
 _MAX_CHOICES = 12
 _FORGET_S = 60.0
+# So long one that was named is waited for before others are offered.
+_NAMED_S = 3.0
 
 
 class DecoderContacts:
@@ -108,6 +110,7 @@ class StreamFinder:
         self.choices: tuple[StreamSummary, ...] = ()
         self._wanted, self._decode, self._clock = (stream, source_id), decode, clock
         self._markers = markers
+        self._t_start = time.monotonic()
         self._watcher = StreamWatcher()
         self._contacts = DecoderContacts()
         self._labels: tuple[str, ...] = ()
@@ -133,6 +136,10 @@ class StreamFinder:
     def choose(self, signal: StreamSummary) -> None:
         """Open this signal, of several."""
         self._wanted, self.choices = (signal.name, signal.source_id), ()
+
+    def look_again(self) -> None:
+        """Ask the network anew."""
+        self._watcher = StreamWatcher()
 
     def close(self) -> None:
         """Stop the thread, then close every stream; safe to call twice."""
@@ -183,10 +190,11 @@ class StreamFinder:
         )
         signals = find_signals(infos, *wanted)
         with self._lock:
-            shown = "signal" in self._open
+            offer = len(signals) > 1 and "signal" not in self._open
+        if not (signals or labels) and time.monotonic() > self._t_start + _NAMED_S:
+            signals, offer = find_signals(infos, None, None), True
         if self._wanted is wanted:
-            several = len(signals) > 1 and not shown
-            self.choices = tuple(map(stream_summary, signals[:_MAX_CHOICES] if several else ()))
+            self.choices = tuple(map(stream_summary, signals[:_MAX_CHOICES] if offer else ()))
         if not self._contacts.complete(decodes) or ("signal" in chosen and not labels):
             # It is not known yet which decoder reads the signal.
             for key in ("decode", "status", "record", "events"):

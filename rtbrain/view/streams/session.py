@@ -150,6 +150,10 @@ class ViewSession:
         self._finder.choose(signal)
         self._states.request("signal", signal.name)
 
+    def look_again(self) -> None:
+        """Ask the network anew for streams."""
+        self._finder.look_again()
+
     def close(self) -> None:
         """Close every stream; safe to call twice."""
         self._inlets.clear()
