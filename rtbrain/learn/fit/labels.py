@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, list_words
+from rtbrain.marks import screen_blocks
 from rtbrain.recording.recording import Event
 from rtbrain.types import Floats, Ints, Mask, Times
 
@@ -131,8 +132,10 @@ def states_from_markers(
     markers a duration of one sample. The state of a window is that of the moment `lag_s` before its
     end; windows without a state are left out, and `on_note` is called where an event labels none.
     `extent_s` is from the first to the last sample. Every class must occur, unless `whole` is
-    false, as for one of several recordings: then one class may do.
+    false, as for one of several recordings: then one class may do. Of the cue screen a state ends
+    where its block does, and blocks that an operator left out are none.
     """
+    events = _cued(events, classes, on_note)
     present = [name for name in classes if any(event.text == name for event in events)]
     require_events(classes if whole or not present else present, events)
     marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
@@ -163,6 +166,25 @@ def states_from_markers(
     if whole:
         require_classes(labelled)
     return labelled
+
+
+def _cued(
+    events: Sequence[Event], classes: Sequence[str], on_note: Callable[[str], None]
+) -> Sequence[Event]:
+    """Events as they are, or blocks of the cue screen."""
+    ordered = sorted(events, key=lambda event: event.onset_s)
+    blocks = screen_blocks([(event.onset_s, event.text) for event in ordered])
+    if blocks is None:
+        return events
+    reasons = Counter(block.left_out for block in blocks if block.left_out)
+    if reasons:
+        why = ", ".join(f'{count} by "{reason}"' for reason, count in sorted(reasons.items()))
+        on_note(f"{reasons.total()} of {len(blocks)} cues are left out: {why}")
+    return [
+        Event(one.start_s, one.stop_s - one.start_s if one.stop_s < np.inf else 0.0, one.text)
+        for one in blocks
+        if one.text in classes and not one.left_out
+    ]
 
 
 def cue_times(
