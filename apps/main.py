@@ -124,7 +124,8 @@ def main() -> None:
         _say(str(error))
         sys.exit(USER_MISTAKE)
     except TyperException as error:
-        _say(f"{error.format_message()} (rtbrain --help lists commands and flags)")
+        message = error.format_message().replace("Value error, ", "")
+        _say(f"{message} (rtbrain --help lists commands and flags)")
         sys.exit(USER_MISTAKE)
     except Exit as error:
         sys.exit(error.exit_code)
