@@ -1,4 +1,4 @@
-"""Commands to a running decoder: from the keys of its terminal, and from programs of this user.
+"""Commands to what runs: from the keys of its terminal, and from programs of this user.
 
 A command and its answer are one line of text each, over a socket that only this user can reach.
 """
@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal, Protocol
@@ -72,37 +73,62 @@ def command_decoder(name: str, command: Command) -> dict[str, Any]:
     """
     if command not in _COMMANDS:
         raise SettingsError(f"expected one of {', '.join(_COMMANDS)}, got {command!r}")
+    try:
+        return send_command(name, command)
+    except StreamError as error:
+        raise StreamError(
+            f"{error}: start rtbrain decode --name, or look at rtbrain streams"
+        ) from error
+
+
+def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
+    """Send a line to the process of this user that takes commands as `name`; its answer.
+
+    Raises
+    ------
+    StreamError
+        None answers.
+    OutputError
+        It could not do so: with the reason.
+    """
     where = _place(name)
     try:
         with _connect(where) as link:
-            link.sendall(f"{command}\n".encode())
+            link.sendall(f"{line}\n".encode())
             answer = parse_json(_read_line(link))
     except (OSError, ValueError) as error:
         raise StreamError(
-            f"no decoder {name!r} of yours answers on this machine: {one_line(error)}: start "
-            "rtbrain decode --name, or look at rtbrain streams"
+            f"no {what} {name!r} of yours answers on this machine: {one_line(error)}"
         ) from error
     if not isinstance(answer, dict):
-        raise StreamError(f"decoder {name!r}: expected a status, got {plain_text(str(answer))}")
+        raise StreamError(f"{what} {name!r}: expected a status, got {plain_text(str(answer))}")
     if error_text := answer.pop("error", ""):
-        raise OutputError(f"decoder {name!r}: {plain_text(str(error_text), 300)}")
+        raise OutputError(f"{what} {name!r}: {plain_text(str(error_text), 300)}")
     return answer
 
 
 @contextmanager
 def control_channel(name: str, session: Controlled, report: Callable[..., None]) -> Iterator[None]:
-    """Take commands to the decoder `name` while the block runs, or report why that cannot be.
-
-    Each caller has a thread of its own: none waits for another, and a stop comes through while
-    somebody arms.
-    """
+    """Take commands to the decoder `name` while the block runs, or report why that cannot be."""
     with ExitStack() as stack:
         try:
-            listener, token = _listen(where := _place(name))
+            stack.enter_context(serve_commands(name, partial(_answer, session)))
         except (OSError, SettingsError) as error:
             report("control_failed", reason=one_line(error))
-            yield
-            return
+        yield
+
+
+@contextmanager
+def serve_commands(
+    name: str, answer: Callable[[str], dict[str, object]], what: str = "decoder"
+) -> Iterator[None]:
+    """Answer lines that programs of this user send to `name`, while the block runs.
+
+    Each caller has a thread of its own: none waits for another, and a stop comes through while
+    somebody arms. Raises a SettingsError where another process takes commands by this name.
+    """
+    with ExitStack() as stack:
+        listener, token = _listen(where := _place(name), what)
         stack.enter_context(listener)
         stack.callback(where.unlink, missing_ok=True)
         ended = threading.Event()
@@ -111,9 +137,7 @@ def control_channel(name: str, session: Controlled, report: Callable[..., None])
             while not ended.is_set():
                 if select.select([listener], [], [], _LOOK_S)[0]:
                     link = listener.accept()[0]
-                    threading.Thread(
-                        target=_serve, args=(link, token, session), daemon=True
-                    ).start()
+                    threading.Thread(target=_serve, args=(link, token, answer), daemon=True).start()
 
         thread = threading.Thread(target=accept, name="rtbrain-control", daemon=True)
         stack.callback(thread.join)
@@ -122,15 +146,15 @@ def control_channel(name: str, session: Controlled, report: Callable[..., None])
         yield
 
 
-def _serve(link: socket.socket, token: str, session: Controlled) -> None:
+def _serve(link: socket.socket, token: str, answer: Callable[[str], dict[str, object]]) -> None:
     with link, suppress(OSError, ValueError):
         if token and _read_line(link).decode() != token:
             return
-        answer = _answer(_read_line(link).decode("utf-8", "replace"), session)
-        link.sendall(json.dumps(finite(answer)).encode() + b"\n")
+        reply = answer(_read_line(link).decode("utf-8", "replace"))
+        link.sendall(json.dumps(finite(reply)).encode() + b"\n")
 
 
-def _answer(command: str, session: Controlled) -> dict[str, object]:
+def _answer(session: Controlled, command: str) -> dict[str, object]:
     if command not in _COMMANDS:
         return {"error": f"expected one of {', '.join(_COMMANDS)}, got {plain_text(command)!r}"}
     try:
@@ -140,7 +164,7 @@ def _answer(command: str, session: Controlled) -> dict[str, object]:
 
 
 def _place(name: str) -> Path:
-    """Socket of a decoder, in a folder that is this user's alone; a path has 107 bytes at most."""
+    """Socket by a name, in a folder that is this user's alone; a path has 107 bytes at most."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where there is no runtime folder, it takes /tmp
         folder = platformdirs.user_runtime_path("rtbrain", appauthor=False)
@@ -151,17 +175,17 @@ def _place(name: str) -> Path:
         raise SettingsError(f"{folder} cannot be made: {one_line(error)}") from error
     if _UNIX and (about.st_uid != os.getuid() or about.st_mode & 0o077 or folder.is_symlink()):
         raise SettingsError(
-            f"{folder} is not yours alone, so that others could arm a decoder: remove it, or set "
+            f"{folder} is not yours alone, so that others could steer it: remove it, or set "
             "its owner and mode 0700"
         )
     return folder / f"{sha256(name)[:16]}.sock"
 
 
-def _listen(where: Path) -> tuple[socket.socket, str]:
+def _listen(where: Path, what: str) -> tuple[socket.socket, str]:
     """Socket that this user alone can reach, or who can read the word that stands in the file."""
     if where.exists():
         with suppress(OSError, ValueError), _connect(where):
-            raise SettingsError("another decoder of this name takes commands")
+            raise SettingsError(f"another {what} of this name takes commands")
         where.unlink()  # of one that was killed
     if not _UNIX:
         listener, token = socket.create_server(("127.0.0.1", 0)), token_hex(16)
