@@ -14,42 +14,10 @@ import rtbrain
 from rtbrain import processes
 from rtbrain.errors import RtbrainError, plain_text
 
+from . import COMMANDS
+
 USER_MISTAKE = 2
 INTERRUPTED = 130
-
-BEDSIDE, ENCODERS, CHECKS, FILES = "At the bedside", "Encoders", "Checks", "Files"
-# Name: module of rtbrain.apps, group in the help, and what it does. A command is imported when it
-# runs, so that none waits for the libraries of another.
-COMMANDS = {
-    "streams": ("streams", BEDSIDE, "List the streams on the network, and who reads them."),
-    "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
-    "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
-    "refit": ("refit", BEDSIDE, "Add a new session to a decoder, or keep the old one."),
-    "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
-    "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
-    "report": ("report", BEDSIDE, "Report what happened in a recorded run."),
-    "service": ("service", BEDSIDE, "Let systemd run a command, and restart it."),
-    "view": ("view", BEDSIDE, "Watch signals and decodes live."),
-    "replay": ("replay", BEDSIDE, "Play a recording as a live LSL stream."),
-    "bridge": ("bridge", BEDSIDE, "Send a FieldTrip buffer on as an LSL stream."),
-    "simulate": ("simulate", BEDSIDE, "Send the signals of a synthetic patient."),
-    "demo": ("demo", BEDSIDE, "Fit and run a decoder on a synthetic patient, live."),
-    "pretrain": ("pretrain", ENCODERS, "Pretrain an encoder on a corpus."),
-    "distill": ("distill", ENCODERS, "Train the causal student of an encoder."),
-    "corpus": ("corpus", ENCODERS, "Build, embed and inspect a corpus for pretraining."),
-    "probe": ("probe", ENCODERS, "Compare encoders by what a few labels make of them."),
-    "leaderboard": ("leaderboard", ENCODERS, "Rank front ends and encoders on known answers."),
-    "embed": ("embed", ENCODERS, "Embed a recording."),
-    "import-checkpoint": ("import_checkpoint", ENCODERS, "Convert a published checkpoint."),
-    "compile": ("compile", ENCODERS, "Compile the encoder of a decoder, and check the result."),
-    "faults": ("faults", CHECKS, "Inject faults, and show that each is handled."),
-    "fuzz": ("fuzz", CHECKS, "Damage files and headers, and show that each is refused."),
-    "loopback": ("loopback", CHECKS, "Measure how long triggers take, and whether one is lost."),
-    "bench": ("bench", CHECKS, "Measure the speed of this machine."),
-    "inspect": ("inspect_bundle", FILES, "Show what is in a decoder bundle."),
-    "export": ("export", FILES, "Convert a recording to BIDS, FIF, EDF or XDF."),
-    "config": ("config", FILES, "Check settings, and list what they may hold."),
-}
 
 
 class _LazyGroup(TyperGroup):
@@ -110,6 +78,13 @@ def _options(
 
 def main() -> None:
     """Run the program: exit code 2 and one line for a user's mistake."""
+    with processes.exit_code_file() as leave:
+        code = _run()
+        leave(code)
+    sys.exit(code)
+
+
+def _run() -> int:
     processes.end_with_parent()
     processes.interrupt_on_signals()
     processes.default_lsl_scope()
@@ -117,20 +92,20 @@ def main() -> None:
     try:
         if "--spare" in sys.argv:  # it must not hold up the decoder that it stands by for
             processes.at_low_priority(lambda: _load("decode"))
-        sys.exit(app(standalone_mode=False, obj=flags))
+        return app(standalone_mode=False, obj=flags) or 0
     except RtbrainError as error:
         if flags.debug:
             raise
         _say(str(error))
-        sys.exit(USER_MISTAKE)
+        return USER_MISTAKE
     except TyperException as error:
         message = error.format_message().replace("Value error, ", "")
         _say(f"{message} (rtbrain --help lists commands and flags)")
-        sys.exit(USER_MISTAKE)
+        return USER_MISTAKE
     except Exit as error:
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     finally:
         # The interpreter looks for garbage once more on its way out: among the objects of torch
         # that takes half a second, of two that an end may take. Frozen ones it leaves alone.

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -19,6 +19,7 @@ from uuid import uuid4
 import psutil
 
 from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.files import write_atomically
 
 # Ctrl-C, the request to end, and the end of the terminal, which Windows lacks.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else []))
@@ -27,6 +28,7 @@ _LOOK_EVERY_S = 0.2
 _LAST_S = 10.0  # to close files, for a process whose parent is gone
 _LOWEST_PRIORITY = 19
 _PARENT = "RTBRAIN_PARENT"
+_EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
 _parents: list[int] = []  # that this process ends with
 # What still writes into the folder has a few seconds to end.
 _KEEPER = """
@@ -56,6 +58,45 @@ def start_command(
         stderr=stderr,
         start_new_session=own_session,
     )
+
+
+def start_detached(
+    arguments: Sequence[str], folder: Path, output: Path, exit_code: Path
+) -> subprocess.Popen[bytes]:
+    """Start ``rtbrain ARGUMENTS`` in a folder; it outlives this process and what started it.
+
+    Its output goes to a file, and at its end its exit code to another; killed, it leaves none.
+    """
+    exit_code.unlink(missing_ok=True)
+    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code.absolute())}
+    environment.pop(_PARENT, None)
+    detached: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        new = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        detached = {"creationflags": new}
+    with output.open("wb") as log:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **detached,
+        )
+
+
+@contextmanager
+def exit_code_file() -> Iterator[Callable[[int], None]]:
+    """Leave an exit code for `start_detached`, if it started this process: 1 after an error."""
+    named = os.environ.pop(_EXIT_CODE_FILE, "")  # meant for this process, not for its children
+    codes = [1]
+    try:
+        yield codes.append
+    finally:
+        if named:
+            with suppress(OSError):  # a disk that is full
+                write_atomically(Path(named), str(codes[-1]))
 
 
 def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:

@@ -53,8 +53,8 @@ OPTIONAL = {"edfio", "fontpkg", "h5py", "mne_lsl", "nncf", "openvino", "pybv", "
 OPTIONAL |= {"pandas", "resource", "termios", "tty"}
 # Only these parts load them, so that nothing else waits for them.
 HOME = {
-    "PySide6": {"view", "check.bench"},
-    "pyqtgraph": {"view", "check.bench"},
+    "PySide6": {"view", "console", "check.bench"},
+    "pyqtgraph": {"view", "console", "check.bench"},
     "mne": {"mne_info", "recording", "check.faults"},
     "mne_realtime": {"stream", "check.faults"},
 }

@@ -1,0 +1,1 @@
+"""The step Calibrate of the session console."""

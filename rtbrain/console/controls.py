@@ -1,0 +1,220 @@
+"""Buttons that show their key, and the action bar, where questions are asked too."""
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetricsF, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStyle,
+    QStyleOptionButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rtbrain.console.page import Action
+from rtbrain.view.icons import icon_pixmap
+from rtbrain.view.theme import Theme, fill, plain_label, set_tip
+
+BAR_PX = 56
+_BUTTON_PX, _ROW_PX = 36, 30
+_PAD_PX, _GAP_PX, _KEY_PX = 16, 8, 20
+
+
+class KeyButton(QPushButton):
+    """Button with its key in a box at the right; `icon_kind` is painted at the left."""
+
+    def __init__(self, theme: Theme, height_px: int = _BUTTON_PX, icon_kind: str = "") -> None:
+        super().__init__()
+        self._theme, self._height_px, self._icon_kind = theme, height_px, icon_kind
+        self._label, self._key = "", ""
+        self.call: Callable[[], object] = lambda: None
+
+    def show_action(self, action: Action, *, primary: bool = False) -> None:
+        """Show an action; the button keeps its place and the focus."""
+        self._label = action.text
+        self._key = QKeySequence(action.key).toString().replace("+", " ") if action.key else ""
+        self.call = action.call
+        self.setAccessibleName(action.text)
+        self.setEnabled(action.enabled)
+        set_tip(self, action.reason)
+        if self.property("primary") != primary:
+            self.setProperty("primary", primary)
+            self.style().unpolish(self)
+            self.style().polish(self)
+        self.updateGeometry()
+        self.update()
+
+    def restyle(self, theme: Theme) -> None:
+        """Adopt another theme."""
+        self._theme = theme
+        self.updateGeometry()
+
+    def label(self) -> str:
+        """Its text, without the key."""
+        return self._label
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Room for icon, text and key."""
+        width = 2 * _PAD_PX + self._width(self._label, 13.5, 600)
+        if self._key:
+            width += _GAP_PX + self._width(self._key, 11) + 10
+        if self._icon_kind:
+            width += 16 + _GAP_PX
+        return QSize(round(width), self._theme.px(self._height_px))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """As much: no text is cut."""
+        return self.sizeHint()
+
+    def _width(self, text: str, px: float, weight: int = 400) -> float:
+        return QFontMetricsF(self._theme.font(px, weight)).horizontalAdvance(text)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint frame, icon, text and key."""
+        theme = self._theme
+        painter = QPainter(self)
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        self.style().drawControl(QStyle.ControlElement.CE_PushButtonBevel, option, painter, self)
+        primary = bool(self.property("primary")) and self.isEnabled()
+        ink = theme.on_accent if primary else theme.text if self.isEnabled() else theme.faint
+        wanted = self.sizeHint().width() - 2 * _PAD_PX
+        x = max(float(_PAD_PX), (self.width() - wanted) / 2)
+        middle = self.height() / 2
+        if self._icon_kind:
+            pixmap = icon_pixmap(self._icon_kind, 16, theme, self.devicePixelRatioF(), ink)
+            painter.drawPixmap(QPointF(x, middle - 8), pixmap)
+            x += 16 + _GAP_PX
+        painter.setPen(QColor(ink))
+        painter.setFont(theme.font(13.5, 600))
+        width = self._width(self._label, 13.5, 600)
+        painter.drawText(
+            QRectF(x, 0, width + 2, self.height()), Qt.AlignmentFlag.AlignVCenter, self._label
+        )
+        if self._key:
+            box = QRectF(x + width + _GAP_PX, middle - 9, self._width(self._key, 11) + 10, 18)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(QColor(ink), 1))
+            painter.drawRoundedRect(box, 3, 3)
+            painter.setFont(theme.font(11))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._key)
+        painter.end()
+
+
+class ActionBar(QWidget):
+    """Buttons of a page; above them one line of what happened, in their place a question."""
+
+    done = Signal(object)
+    """A button was pressed: its call."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._page: tuple[Sequence[Action], Action | None] = ((), None)
+        self._question: tuple[str, Sequence[Action]] | None = None
+        self._message = plain_label()
+        self._message_icon = QLabel()
+        self._reason = plain_label()
+        self._reason.setObjectName("quiet")
+        self._left, self._right = QHBoxLayout(), QHBoxLayout()
+        for side in (self._left, self._right):
+            fill(side, spacing=10)
+        self.buttons: list[KeyButton] = []
+        row = QHBoxLayout()
+        fill(row, self._left, margins=(20, 10, 20, 10), spacing=10)
+        row.addStretch(1)
+        fill(row, self._reason, self._right, margins=(20, 10, 20, 10), spacing=10)
+        self._line = QWidget()
+        fill(
+            line := QHBoxLayout(self._line),
+            self._message_icon,
+            self._message,
+            stretched=self._message,
+            margins=(20, 6, 20, 0),
+            spacing=8,
+        )
+        del line
+        fill(QVBoxLayout(self), self._line, row)
+        self._line.hide()
+        self.setObjectName("actionbar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.restyle(theme)
+
+    @property
+    def question(self) -> str:
+        """The question that waits for an answer; empty if none does."""
+        return "" if self._question is None else self._question[0]
+
+    @property
+    def message(self) -> str:
+        """The line of what happened."""
+        return self._message.text()
+
+    def show_page(self, actions: Sequence[Action], primary: Action | None) -> None:
+        """Show the actions of a page, unless a question waits."""
+        self._page = actions, primary
+        if self._question is None:
+            reason = "" if primary is None else primary.reason
+            self._set(actions, primary, reason)
+
+    def ask(self, question: str, answers: Sequence[Action]) -> None:
+        """Ask in place of the actions; the last answer leaves everything as it is."""
+        self._question = question, answers
+        self._set((), None, question, [Action(a.text, self._answer(a), a.key) for a in answers])
+        self.buttons[-1].setFocus()
+
+    def drop_question(self) -> None:
+        """Show the actions again."""
+        self._question = None
+        self.show_page(*self._page)
+
+    def show_message(self, text: str, icon: str = "know") -> None:
+        """Show what happened, until the next time; empty hides the line."""
+        self._message.setText(text)
+        self._message_icon.setPixmap(icon_pixmap(icon, 16, self._theme, self.devicePixelRatioF()))
+        self._line.setVisible(bool(text))
+
+    def restyle(self, theme: Theme) -> None:
+        """Adopt another theme."""
+        self._theme = theme
+        self.setStyleSheet(
+            f"#actionbar {{ border-top: 1px solid {theme.line}; }}"
+            f"#quiet {{ color: {theme.text2}; }}"
+        )
+        for button in self.buttons:
+            button.restyle(theme)
+
+    def _answer(self, action: Action) -> Callable[[], object]:
+        def call() -> None:
+            self.drop_question()
+            action.call()
+
+        return call
+
+    def _set(
+        self,
+        actions: Sequence[Action],
+        primary: Action | None,
+        reason: str,
+        answers: Sequence[Action] = (),
+    ) -> None:
+        left = [a for a in actions if not a.right]
+        right = [
+            *(a for a in actions if a.right),
+            *answers,
+            *([] if primary is None else [primary]),
+        ]
+        while len(self.buttons) < len(left) + len(right):
+            button = KeyButton(self._theme)
+            button.clicked.connect(lambda _=False, it=button: self.done.emit(it.call))
+            self.buttons.append(button)
+        while len(self.buttons) > len(left) + len(right):
+            self.buttons.pop().deleteLater()
+        for button, action in zip(self.buttons, [*left, *right], strict=True):
+            (self._left if action in left else self._right).addWidget(button)
+            button.show_action(action, primary=action is primary)
+            button.show()
+        self._reason.setText(reason)

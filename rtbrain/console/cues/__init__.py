@@ -1,0 +1,1 @@
+"""The cue screen, and the process that shows it."""

@@ -1,0 +1,1 @@
+"""The step Fit of the session console."""

@@ -1,0 +1,103 @@
+"""The log of a session: what the console did, as commands that bash runs again."""
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rtbrain.errors import plain_text
+
+# Jobs that bash waits for; the others run beside what follows.
+FOREGROUND = frozenset({"fit", "report", "export"})
+_UNTIMED = FOREGROUND | {"view"}  # they need no pause after them
+_HEAD = """#!/usr/bin/env bash
+# What the session console did, as commands. Again, into a new folder: bash log.sh NEWFOLDER
+mkdir -p "${1:?name a new folder}" && cd "$1" && mkdir -p calibration decoders runs reports || exit
+trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+"""
+
+
+class SessionLog:
+    """Appends to ``log.sh``; pauses are kept while something runs.
+
+    Nothing is lost where the disk is full: it is written once there is room.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._clock = path, clock
+        self._waiting: list[str] = []
+        self._running: set[str] = set()
+        self._t_last = clock()
+
+    def note(self, text: str) -> None:
+        """Add a remark."""
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._clock()))
+        self._write(f"# {clock} {plain_text(' '.join(text.split()), 500)}")
+
+    def run(self, command: Sequence[str], note: str = "") -> None:
+        """Add ``rtbrain COMMAND``, which has ended or ends at once."""
+        if note:
+            self.note(note)
+        self._pause()
+        self._write(shlex.join(["rtbrain", *command]))
+
+    def start(self, job: str, command: Sequence[str]) -> None:
+        """Add a job that was started."""
+        self.note(f"{job} starts")
+        self._pause()
+        line = shlex.join(["rtbrain", *command])
+        self._write(line if job in FOREGROUND else f"{line} & {job}=$!")
+        if job not in _UNTIMED:
+            self._running.add(job)
+
+    def joined(self, job: str) -> None:
+        """Take note, without a line, of a job that an earlier console started."""
+        if job not in _UNTIMED:
+            self._running.add(job)
+        with suppress(OSError):
+            self._t_last = self._path.stat().st_mtime
+
+    def stop(self, job: str) -> None:
+        """Add that a job is asked to end."""
+        self.note(f"{job} is stopped")
+        self._pause()
+        if job not in FOREGROUND:
+            self._write(f'kill "${job}"; wait "${job}"')
+        self._running.discard(job)
+
+    def end(self, job: str, how: str) -> None:
+        """Add that a job has ended; bash waits for one that nobody stopped."""
+        self.note(f"{job} has ended: {how}")
+        if job in self._running:
+            self._running.discard(job)
+            self._write(f'wait "${job}"')
+        self._t_last = self._clock()
+
+    def flush(self) -> str:
+        """Write what waits; returns why it cannot be written, or nothing."""
+        if not self._waiting:
+            return ""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(["" if size else _HEAD, *(f"{it}\n" for it in self._waiting)]))
+        except OSError as error:
+            with suppress(OSError):  # whole lines or none
+                os.truncate(self._path, size)
+            return error.strerror or str(error)
+        self._waiting.clear()
+        with suppress(OSError):
+            self._path.chmod(0o755)
+        return ""
+
+    def _pause(self) -> None:
+        now = self._clock()
+        if self._running and now > self._t_last:
+            self._write(f"sleep {now - self._t_last:.1f}")
+        self._t_last = now
+
+    def _write(self, line: str) -> None:
+        self._waiting.append(line)
+        self.flush()

@@ -1,0 +1,1 @@
+"""The step Review of the session console."""

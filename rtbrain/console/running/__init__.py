@@ -1,0 +1,1 @@
+"""The step Run of the session console."""

@@ -1,0 +1,1 @@
+"""The step Set up of the session console."""
