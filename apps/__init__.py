@@ -4,6 +4,7 @@ BEDSIDE, ENCODERS, CHECKS, FILES = "At the bedside", "Encoders", "Checks", "File
 # Name: module of rtbrain.apps, group in the help, and what it does. A command is imported when it
 # runs, so that none waits for the libraries of another.
 COMMANDS = {
+    "doctor": ("doctor", BEDSIDE, "Check stream, machine and network before a session."),
     "streams": ("streams", BEDSIDE, "List the streams on the network, and who reads them."),
     "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),

@@ -1,7 +1,7 @@
 """The mains hum that signals hold: at 50 Hz, at 60 Hz or neither; measured on raw contacts."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ _CLEAR_DB, _UNSURE_DB = 4.0, 8.0
 _APART_DB = 6.0  # of two families, this much stronger
 # A line so far below one at a half or a third of its frequency is that one's harmonic.
 _SUBHARMONIC_DB = 10.0
-_JUDGED_AFTER = 5  # segments
+JUDGED_AFTER = 5  # segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,24 @@ class MainsMeter:
         self._freqs_hz = freqs_hz[freqs_hz <= _HIGHEST_HZ]
         self._taper = scipy.signal.get_window("hann", self.n_samples)
         self._powers: deque[Doubles] = deque(maxlen=MAX_SEGMENTS)
+        self._held: list[Floats] = []
+        self._n_held = 0
+
+    def take(self, chunk: Chunk) -> Iterator[Floats]:
+        """Measure each segment that a chunk of the whole montage completes; these segments."""
+        if chunk.gap:
+            self._held, self._n_held = [], 0
+        start = 0
+        while start < chunk.n_samples:
+            stop = min(start + self.n_samples - self._n_held, chunk.n_samples)
+            self._held.append(chunk.data[self.rows, start:stop])
+            self._n_held += stop - start
+            start = stop
+            if self._n_held == self.n_samples:
+                segment = np.concatenate(self._held, axis=1)
+                self._held, self._n_held = [], 0
+                self.add(segment)
+                yield segment
 
     def add(self, segment: Floats) -> None:
         """Take a segment of consecutive samples of `rows`, float32 [n_rows, n_samples], µV."""
@@ -153,27 +171,16 @@ class MainsCheck:
     def reset(self) -> None:
         """Begin to measure."""
         self._meter = MainsMeter(self.montage)
-        self._held: list[Floats] = []
-        self._n_held = self._n_segments = 0
+        self._n_segments = 0
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """The same chunk."""
-        n_segment = self._meter.n_samples
-        if chunk.gap:
-            self._held, self._n_held = [], 0
-            if chunk.gap >= n_segment:
-                self.reset()
-        start = 0
-        while start < chunk.n_samples and self._n_segments < MAX_SEGMENTS:
-            stop = min(start + n_segment - self._n_held, chunk.n_samples)
-            self._held.append(chunk.data[self._meter.rows, start:stop])
-            self._n_held += stop - start
-            start = stop
-            if self._n_held == n_segment:
-                self._meter.add(np.concatenate(self._held, axis=1))
-                self._held, self._n_held = [], 0
+        if chunk.gap >= self._meter.n_samples:
+            self.reset()
+        if self._n_segments < MAX_SEGMENTS:
+            for _ in self._meter.take(chunk):
                 self._n_segments += 1
-                if self._n_segments % _JUDGED_AFTER == 0:
+                if self._n_segments % JUDGED_AFTER == 0:
                     self._judge()
         return chunk
 

@@ -1,0 +1,200 @@
+"""The doctor on real streams: everything at once, judged anew as soon as something is changed."""
+
+import json
+import threading
+import time
+import uuid
+from dataclasses import replace
+
+import numpy as np
+import pylsl
+import pytest
+from rtbrain.apps.main import app
+from typer.testing import CliRunner
+
+from rtbrain.check.doctor import doctor as module
+from rtbrain.check.doctor.checks import Expected
+from rtbrain.check.doctor.doctor import Doctor
+from rtbrain.check.doctor.network import FoundStream
+from rtbrain.check.doctor.reach import (
+    LslConfig,
+    check_clocks,
+    check_names,
+    check_ports,
+    check_reach,
+)
+from rtbrain.outlet.lsl_stream import describe_channels, new_info
+from tests.conftest import brain_like, wait_until
+
+SFREQ_HZ, N_CONTACTS = 256.0, 6
+STREAM = FoundStream(
+    *("u1", "amp", "EEG", "id", "here", 8, 512.0, False, False, True, "", (), "microvolts", 8, 1),
+    *((), "", 16572, True, 1e-5, 8e-5, 0.0, {}, "", 0),
+)
+CONFIG = LslConfig("machine", 16572, 32, "")
+
+
+def outlet_of(name, kind, n, rate, fmt, source_id, labels=(), kinds=()):
+    info = new_info(name, kind, n, rate, fmt, source_id)
+    if labels:
+        units = ["microvolts" if kind != "stim" else "none" for kind in kinds]
+        describe_channels(info, labels, kinds, units)
+    return pylsl.StreamOutlet(info)
+
+
+@pytest.fixture
+def sender():
+    """Contacts with 60 Hz hum, one flat, a trigger channel; and int32 markers; until the end."""
+    token = uuid.uuid4().hex[:8]
+    labels = (*(f"A{n + 1}" for n in range(N_CONTACTS)), "TRIG")
+    kinds = ("seeg",) * N_CONTACTS + ("stim",)
+    signal = outlet_of(
+        f"amp-{token}", "EEG", N_CONTACTS + 1, SFREQ_HZ, "float32", f"a-{token}", labels, kinds
+    )
+    codes = outlet_of(f"task-{token}", "Markers", 1, 0.0, "int32", f"t-{token}")
+    data = np.zeros((N_CONTACTS + 1, 60 * 256), np.float32)
+    data[:N_CONTACTS] = brain_like(N_CONTACTS, 60 * 256, SFREQ_HZ)
+    data[1] = 3.0
+    data[N_CONTACTS, ::512] = data[N_CONTACTS, 1::512] = data[N_CONTACTS, 2::512] = 4
+    stop = threading.Event()
+
+    def send():
+        began, sent = pylsl.local_clock(), 0
+        while not stop.wait(0.05):
+            until = int((pylsl.local_clock() - began) * SFREQ_HZ)
+            stamps = began + np.arange(sent, until) / SFREQ_HZ
+            if until > sent:
+                at = np.arange(sent, until) % data.shape[1]
+                signal.push_chunk(np.ascontiguousarray(data[:, at].T), stamps.tolist())
+            if sent // 256 != until // 256:
+                codes.push_sample([9 if until // 256 == 5 else 1 + until // 256 % 2])
+            sent = until
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    yield token
+    stop.set()
+    thread.join()
+
+
+def states(checks):
+    return {one.key: one.state for one in checks}
+
+
+@pytest.mark.lsl
+def test_everything_is_checked_and_judged_anew_at_once(sender, tmp_path):
+    twin = outlet_of(f"amp-{sender}", "EEG", 2, 100.0, "float32", f"b-{sender}")
+    expected = Expected(
+        stream=f"amp-{sender}", source_id=f"a-{sender}", markers=f"task-{sender}", mains_hz=50
+    )
+    doctor = Doctor(replace(expected, folder=tmp_path))
+    try:
+        wanted = {"signal": "fine", "unit": "fine", "mains": "fix", "rate": "fine"}
+        wanted |= {"contacts": "look", "markers": "fine", "names": "look", "delay": "fine"}
+        wait_until(lambda: "checking" not in states(doctor.checks()).values())
+        found = states(doctor.checks())
+        delay = found.pop("delay"), wanted.pop("delay")  # of a busy machine it may be anything
+        assert delay[0] != "unchecked"
+        assert {key: found[key] for key in wanted} == wanted, doctor.checks()
+        assert {"disk", "clocks", "reach", "computer", "ports", "time", "versions", "lsl"} < {
+            *found
+        }
+        texts = {one.key: one.finding for one in doctor.checks()}
+        assert texts["contacts"] == "1 bad of 6: A2 flat"
+        assert texts["markers"].startswith(f"task-{sender}: 1, 2")
+        begun = time.perf_counter()
+        doctor.expected = replace(doctor.expected, mains_hz=60, unit="volts", source_id=None)
+        found = states(doctor.checks())
+        assert time.perf_counter() - begun < 0.2
+        assert (found["names"], found["signal"]) == ("fix", "fix")
+        doctor.expected = replace(doctor.expected, source_id=f"a-{sender}")
+        found = states(doctor.checks())
+        assert (found["mains"], found["unit"]) == ("fine", "fix")
+        (signal,) = doctor.signals
+        assert (signal.n_contacts, signal.triggers, signal.unit) == (6, ("TRIG",), "microvolts")
+        doctor.expected = replace(doctor.expected, unit=None, markers=None, trigger="TRIG")
+        wait_until(lambda: states(doctor.checks())["markers"] == "fine")
+        assert doctor.reading.codes["TRIG"].keys() == {"4"}
+        doctor.expected = replace(doctor.expected, trigger="DIN")
+        wait_until(lambda: states(doctor.checks())["markers"] == "fix")
+    finally:
+        doctor.close()
+    del twin
+
+
+@pytest.mark.lsl
+def test_a_stream_that_goes_must_be_fixed(tmp_path):
+    token = uuid.uuid4().hex[:8]
+    codes = outlet_of(f"task-{token}", "Markers", 1, 0.0, "string", f"t-{token}")
+    doctor = Doctor(Expected(stream=f"none-{token}", markers=f"task-{token}", folder=tmp_path))
+    try:
+        wait_until(lambda: states(doctor.checks())["markers"] == "look")
+        wait_until(lambda: states(doctor.checks())["signal"] == "fix")
+        wait_until(lambda: doctor.markers.answered)
+        codes.push_sample(["go\x1b[2J"])
+        wait_until(lambda: states(doctor.checks())["markers"] == "fine")
+        assert doctor.markers.codes == {"go?[2J": 1}
+        del codes
+        wait_until(lambda: states(doctor.checks())["markers"] == "fix")
+    finally:
+        doctor.close()
+
+
+@pytest.mark.lsl
+def test_the_command_fails_where_something_must_be_fixed(monkeypatch):
+    name = f"none-{uuid.uuid4().hex[:8]}"
+    run = CliRunner().invoke
+    done = run(app, ["doctor", "--stream", name, "--within", "4"], obj=_Flags())
+    assert done.exit_code == 1
+    assert f"there is no stream {name}" in done.stdout
+    assert "1 to fix" in done.stdout
+    fine = module.judge("disk", "fine", "free", free="3")
+    monkeypatch.setattr("rtbrain.apps.doctor.examine", lambda expected, within_s: (fine,))
+    done = run(app, ["doctor", "--json"], obj=_Flags())
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)[0]["finding"] == "3 GB free"
+
+
+class _Flags:
+    debug = True
+
+
+def test_two_streams_of_a_name_are_told_by_their_source():
+    twin = replace(STREAM, uid="u2", source_id="other")
+    assert check_names([STREAM], Expected(stream="amp")).state == "fine"
+    assert check_names([STREAM, twin], Expected(stream="amp")).state == "fix"
+    assert check_names([STREAM, twin], Expected(stream="amp", source_id="id")).state == "look"
+    same = replace(twin, source_id="id")
+    assert check_names([STREAM, same], Expected(stream="amp", source_id="id")).state == "fix"
+    assert check_names([STREAM, twin], Expected(stream="another")).state == "look"
+
+
+def test_a_clock_that_is_silent_or_unsure_is_told():
+    assert check_clocks([STREAM]).finding == "here 0.01 ± 0.08 ms"
+    apart = replace(STREAM, offset_s=-81234.5)
+    assert check_clocks([apart]).finding == "here ± 0.08 ms"
+    assert check_clocks([replace(STREAM, uncertainty_s=0.004)]).state == "look"
+    assert check_clocks([STREAM, replace(STREAM, clock_silent_s=9.0)]).state == "fix"
+    assert check_clocks([replace(STREAM, uncertainty_s=float("nan"))]).state == "checking"
+
+
+def test_ports_that_are_used_up_must_be_fixed():
+    few, none = ({16572 + n: "0.0.0.0" for n in range(count)} for count in (28, 32))
+    assert check_ports([STREAM], CONFIG, {}).state == "fine"
+    assert check_ports([STREAM], CONFIG, few).state == "look"
+    assert check_ports([STREAM], CONFIG, none).state == "fix"
+    beyond = check_ports([replace(STREAM, port=40123)], CONFIG, {})
+    assert (beyond.state, "amp" in beyond.finding) == ("look", True)
+
+
+def test_who_can_read_the_signal_is_said_and_what_is_not_known_too():
+    open_, closed = {16572: "0.0.0.0"}, {16572: "127.0.0.1"}
+    eth0 = {"eth0": "10.0.0.5"}
+    assert check_reach(STREAM, CONFIG, open_, {}, None).state == "fine"
+    assert check_reach(STREAM, CONFIG, closed, eth0, False).state == "fine"
+    assert check_reach(STREAM, CONFIG, open_, eth0, True).state == "fine"
+    check = check_reach(STREAM, CONFIG, open_, eth0, False)
+    assert (check.state, "10.0.0.5 (eth0)" in check.advice) == ("look", True)
+    assert "may read" in check_reach(STREAM, CONFIG, open_, eth0, None).finding
+    far = replace(STREAM, is_local=False, host="amp-pc")
+    assert "amp-pc" in check_reach(far, CONFIG, closed, {}, True).finding
