@@ -224,6 +224,12 @@ def fill(
             layout.addLayout(item, int(item is stretched))
 
 
+def frame_panel(panel: QWidget) -> None:
+    """Let the window's style sheet draw a line around a panel; it needs margins of 1 px."""
+    panel.setProperty("panel", True)
+    panel.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+
+
 def plain_label(text: str = "", **options: Any) -> QLabel:
     """Label that shows its text as it is; Qt's own takes tags for markup, whoever wrote them."""
     return QLabel(text, textFormat=Qt.TextFormat.PlainText, **options)
@@ -287,6 +293,7 @@ def style_sheet(theme: Theme) -> str:
     return f"""
     * {{ font-family: "{ui_family()}"; font-size: {theme.px(13)}px; }}
     QWidget {{ background: {theme.bg1}; color: {theme.text}; }}
+    *[panel="true"] {{ background: {theme.bg0}; border: 1px solid {theme.line}; }}
     QToolTip {{ background: {theme.bg2}; color: {theme.text}; border: 1px solid {theme.line}; }}
     QMenuBar::item:selected, QMenu::item:selected {{ background: {theme.bg2}; }}
     QMenu {{ border: 1px solid {theme.line}; }}

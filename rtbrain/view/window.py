@@ -187,9 +187,11 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         self.panels["signal"].marked.connect(self.marks.mark_contact)
+        self.panels["signal"].chosen.connect(self.spectra.choose)
         self.panels["contacts"].selected.connect(self.spectra.choose)
-        self.spectra.chosen.connect(self.marks.choose)
-        self.marks.choose(self.spectra.contact)
+        for part in (self.marks, self.panels["signal"], self.panels["contacts"]):
+            self.spectra.chosen.connect(part.choose)
+            part.choose(self.spectra.contact)
 
     def _saved_theme(self, name: str | None) -> Theme:
         self._huge = False

@@ -76,7 +76,7 @@ def _first_contacts(montage: Montage, rows: Ints) -> tuple[tuple[str, int], ...]
     lanes = Lanes.of(montage)
     place_of = {int(row): place for place, row in enumerate(rows)}
     first: dict[int, tuple[str, int]] = {}
-    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.colours, strict=True):
+    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.shaft_numbers, strict=True):
         if row in place_of:
             first.setdefault(number, (shaft, place_of[row]))
     return tuple(first.values())
@@ -88,7 +88,7 @@ def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
     wanted = set(rows.tolist())
     by_shaft: dict[int, list[int]] = {}
     names: dict[int, str] = {}
-    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.colours, strict=True):
+    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.shaft_numbers, strict=True):
         if row in wanted:
             by_shaft.setdefault(number, []).append(row)
             names[number] = shaft

@@ -1,5 +1,6 @@
-"""The trace panel: every channel of the signal, page by page."""
+"""The signal row: every channel of the signal, page by page, what happened, and what is bad."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,28 +13,25 @@ from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill
-from rtbrain.view.traces.canvas import TraceCanvas, TraceControls
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill, frame_panel
+from rtbrain.view.traces.bad import BadContacts, contacts_checked
+from rtbrain.view.traces.canvas import TraceCanvas
+from rtbrain.view.traces.controls import TraceControls
+from rtbrain.view.traces.frame import ROW_PX, bars_uv
+from rtbrain.view.traces.pages import TracePages
 from rtbrain.view.traces.paint import offsets
-from rtbrain.view.traces.scene import (
-    Lanes,
-    TracePages,
-    bad_reason,
-    describe_scene,
-    explain_stale,
-    fit_scale_uv,
-    step_scale_uv,
-)
+from rtbrain.view.traces.scene import Lanes, bad_reason, fit_scale_uv, step_scale_uv
+from rtbrain.view.traces.strip import BadStrip
 
 # Reference ("car", "bipolar", "laplacian", "none"), mains frequency in Hz or None, montage.
 BuildChain = Callable[[str, float | None, Montage], SignalStage]
 _SCALE_UV = 200.0
 _OFFSET_EVERY_S = 0.5
+_LIST_EVERY_S = 1.0
 _FIT_AFTER_S = 2.0
+_OLD_S = 1.5
 _MIN_LANES = 4
-# Height of a lane in lines of text: closer traces merge into a block of colour. Lanes may be
-# somewhat closer if all of them then fit on one page.
-_MIN_LANE_LINES, _MIN_ONE_PAGE_LINES = 0.5, 0.35
 
 
 class TracePanel(QWidget):
@@ -45,6 +43,7 @@ class TracePanel(QWidget):
     """
 
     marked = Signal(str, bool)
+    chosen = Signal(str)
 
     def __init__(
         self, session: ViewSession, theme: Theme, make_chain: BuildChain | None = None
@@ -54,21 +53,27 @@ class TracePanel(QWidget):
         self._chain: SignalStage | None = None
         self._refused = ""
         self._t_first: float | None = None
-        self._offsets_at = -float("inf")
+        self._t_arrived = 0.0
+        self._label = ""
+        self._offsets_at = self._listed_at = -float("inf")
         self._fit_pending = True
         self._fits_legible = True
         self._bad: dict[str, str] | None = None
+        self._bad_contacts = BadContacts()
         self.controls = TraceControls()
         self.canvas = TraceCanvas(theme)
+        self.strip = BadStrip(theme)
         self.scrollbar = QScrollBar(Qt.Orientation.Vertical)
         self.scrollbar.hide()
         self.controls.reference.setEnabled(make_chain is not None)
         self.controls.notch.setEnabled(make_chain is not None)
-        row = QHBoxLayout()
+        row, column = QHBoxLayout(), QVBoxLayout(self)
         fill(row, self.canvas, self.scrollbar, stretched=self.canvas)
-        fill(QVBoxLayout(self), self.controls, row, stretched=row, spacing=2)
+        fill(column, self.controls, row, self.strip, stretched=row, margins=(1, 1, 1, 1))
+        frame_panel(self)
         self._connect()
         self._apply_controls()
+        self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
         """Add the result of a poll."""
@@ -82,8 +87,11 @@ class TracePanel(QWidget):
             return
         for chunk in update.chunks:
             pages.add(self._through_chain(chunk))
+            self._t_arrived = update.now
         for t, text in update.markers:
             pages.mark(t, text)
+        for found in update.detections:
+            pages.detect(found.t, found.label)
         if self._t_first is None:
             self._t_first = pages.t_newest
 
@@ -92,42 +100,49 @@ class TracePanel(QWidget):
         scene = self.canvas.scene
         if self._fits_legible and scene.n_lanes != self._legible():
             self._see(self._legible())
-        if self._bad is not self._session.bad and scene.lanes:
-            self._bad = self._session.bad
-            reasons = {name: bad_reason(name, self._bad) for name in scene.lanes.names}
-            scene.bad = {name: reason for name, reason in reasons.items() if reason}
+        self._follow_bad(now)
         if now >= self._offsets_at + _OFFSET_EVERY_S:
             self._offsets_at = now
             self._follow_offsets()
-        feed = feed_of(self._session.feeds, "signal")
-        newest = None if scene.pages is None else scene.pages.t_newest
-        scene.stale = explain_stale(feed, self._session.montage is not None, newest, now)
-        scene.message = self._refused or describe_scene(scene)
-        self.canvas.update()
+        state = feed_of(self._session.feeds, "signal").state
+        old_s = now - self._t_arrived
+        is_old = scene.cache is not None and state != "live" and old_s >= _OLD_S
+        scene.old_s = old_s if is_old else 0.0
+        scene.t_wall = time.time()
+        self._describe()
+        self.canvas.refresh()
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
-        self.canvas.restyle(theme)
+        for part in (self.canvas, self.controls, self.strip):
+            part.restyle(theme)
+
+    def choose(self, label: str) -> None:
+        """Mark the chosen channel by its label; does not emit `chosen`."""
+        scene = self.canvas.scene
+        names, self._label = scene.lanes.names, label
+        scene.chosen = names.index(label) if label in names else None
+        self.canvas.refresh()
 
     def find_label(self, text: str) -> bool:
-        """Show and highlight the channel of a label; False if there is none."""
+        """Show and choose the channel of a label; False if there is none."""
         scene = self.canvas.scene
-        scene.highlighted = scene.lanes.find(text)
+        found = scene.lanes.find(text)
         self.controls.search.setStyleSheet("")
-        if scene.highlighted is not None:
-            if scene.highlighted not in scene.seen:
-                self._show_from(scene.highlighted - scene.n_lanes // 2)
+        if found is not None:
+            if found not in scene.seen:
+                self._show_from(found - scene.n_lanes // 2)
+            self._choose_lane(found)
             self.canvas.setFocus()
         elif text.strip():
             self.controls.search.setStyleSheet(f"border: 1px solid {scene.theme.bad}")
-        self.canvas.update()
-        return scene.highlighted is not None
+        return found is not None
 
     def toggle_bad(self, lane: int) -> None:
         """Mark the channel of a lane as bad, or as good again, and emit `marked`."""
         name, montage = self.canvas.scene.lanes.names[lane], self._session.montage
         if montage is None or name not in montage.names:
-            self._refused = f"{name} is a pair: set the reference to none, then mark its contacts"
+            self._refused = say("signal.is_pair", name=name)
             return
         bad = name not in self._session.marked
         self._session.mark(name, bad)
@@ -152,19 +167,20 @@ class TracePanel(QWidget):
         self.controls.scaled.connect(self._scale)
         self.controls.fitted.connect(self.fit_scale)
         self.controls.searched.connect(self.find_label)
-        self.canvas.label_clicked.connect(self.toggle_bad)
+        self.canvas.label_clicked.connect(self._click)
+        self.strip.chosen.connect(self.find_label)
         self.canvas.wheeled.connect(lambda by: self._move(2 * by))
         self.scrollbar.valueChanged.connect(self._show_from)
         for name, keys, effect in [
             *self.controls.keys(),
-            ("Next page of channels", "PgDown", lambda: self._move(scene.n_lanes)),
-            ("Previous page of channels", "PgUp", lambda: self._move(-scene.n_lanes)),
-            ("Fewer channels", "Shift+PgDown", lambda: self.see(scene.n_lanes // 2)),
-            ("More channels", "Shift+PgUp", lambda: self.see(2 * scene.n_lanes)),
-            ("As many channels as are legible", "Home", self._show_legible),
-            ("Channels further up", "Up", lambda: self._move(-1)),
-            ("Channels further down", "Down", lambda: self._move(1)),
-            ("Bad, or no longer bad", "B", self._toggle_found),
+            (say("signal.key.next_page"), "PgDown", lambda: self._move(scene.n_lanes)),
+            (say("signal.key.previous_page"), "PgUp", lambda: self._move(-scene.n_lanes)),
+            (say("signal.key.fewer"), "Shift+PgDown", lambda: self.see(scene.n_lanes // 2)),
+            (say("signal.key.more"), "Shift+PgUp", lambda: self.see(2 * scene.n_lanes)),
+            (say("signal.key.legible"), "Home", self._show_legible),
+            (say("signal.key.up"), "Up", lambda: self._move(-1)),
+            (say("signal.key.down"), "Down", lambda: self._move(1)),
+            (say("signal.key.bad"), "B", self._toggle_chosen),
         ]:
             action = QAction(name, self)
             action.setShortcut(keys)
@@ -190,7 +206,8 @@ class TracePanel(QWidget):
         scene.pages, scene.lanes = TracePages(montage), Lanes.of(montage)
         # Qt may paint before the next call of `draw`.
         scene.offsets = np.zeros(montage.n_channels, np.float32)
-        scene.highlighted, self._bad = None, None
+        self._bad = None
+        self.choose(self._label)
         self._t_first, self._offsets_at = None, -float("inf")
         kinds = self._kinds()
         scene.scales_uv = {kind: scene.scales_uv.get(kind, _SCALE_UV) for kind in kinds}
@@ -229,12 +246,10 @@ class TracePanel(QWidget):
         self._see(n_lanes)
 
     def _legible(self) -> int:
-        """Number of lanes that are legible at this height."""
-        n_all = len(self.canvas.scene.lanes)
-        n_lines = self.canvas.plot.height() / self.canvas.fontMetrics().height()
-        if n_all <= n_lines / _MIN_ONE_PAGE_LINES:
-            return n_all
-        return max(_MIN_LANES, int(n_lines / _MIN_LANE_LINES))
+        """Number of lanes whose labels are all drawn at this height."""
+        scene = self.canvas.scene
+        n_rows = int(self.canvas.plot.height() / (scene.theme.scale * ROW_PX))
+        return min(max(_MIN_LANES, n_rows), len(scene.lanes))
 
     def _show_legible(self) -> None:
         self._fits_legible = True
@@ -259,9 +274,48 @@ class TracePanel(QWidget):
         self.scrollbar.setValue(scene.first_lane)
         self.canvas.update()
 
-    def _toggle_found(self) -> None:
-        if self.canvas.scene.highlighted is not None:
-            self.toggle_bad(self.canvas.scene.highlighted)
+    def _click(self, lane: int, marks: bool) -> None:
+        if marks:
+            self.toggle_bad(lane)
+        else:
+            self._choose_lane(lane)
+
+    def _choose_lane(self, lane: int) -> None:
+        label = self.canvas.scene.lanes.names[lane]
+        self.choose(label)
+        self.chosen.emit(label)
+
+    def _toggle_chosen(self) -> None:
+        if self.canvas.scene.chosen is not None:
+            self.toggle_bad(self.canvas.scene.chosen)
+
+    def _follow_bad(self, now: float) -> None:
+        scene, session = self.canvas.scene, self._session
+        fresh = self._bad is not session.bad
+        if session.montage is None or not (fresh or now >= self._listed_at + _LIST_EVERY_S):
+            return
+        if fresh:
+            self._bad = session.bad
+            reasons = {name: bad_reason(name, session.bad) for name in scene.lanes.names}
+            scene.bad = {name: reason for name, reason in reasons.items() if reason}
+        self._listed_at = now
+        listed = self._bad_contacts.list(session.montage.names, session.bad, now)
+        checked = contacts_checked(session.feeds)
+        self.strip.show_bad(listed, session.montage.n_channels, checked=checked)
+
+    def _describe(self) -> None:
+        """Say which contacts are shown or why something was refused, and the scale."""
+        scene, controls = self.canvas.scene, self.controls
+        if not scene.lanes:
+            return
+        first, last, n_all = scene.seen.start + 1, scene.seen.stop, len(scene.lanes)
+        shown = self._refused or say("signal.shown", first=first, last=last, n_all=n_all)
+        bars = bars_uv(scene, self.canvas.plot)
+        kind = controls.chosen_kinds(self._kinds())[0]
+        scale = say("signal.a_lane", uv=f"{bars[kind]:g}")
+        for label, text in ((controls.note, shown), (controls.scale, scale)):
+            if label.text() != text:
+                label.setText(text)
 
     def _follow_offsets(self) -> None:
         scene, cache = self.canvas.scene, self.canvas.scene.cache

@@ -1,173 +1,29 @@
-"""What the picture of traces shows and where: pages of samples in lanes, free of Qt."""
+"""What the picture of traces shows and where: samples in lanes, markers in groups, free of Qt."""
 
 import bisect
 import itertools
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from rtbrain.channels import places_of
-from rtbrain.types import Chunk, Doubles, Floats, Ints, Mask, Montage
-from rtbrain.units import to_samples
+from rtbrain.types import Doubles, Floats, Mask, Montage
 from rtbrain.view.streams.choice import pairs_in
-from rtbrain.view.streams.inlets import StreamHealth
+from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme
+from rtbrain.view.traces.pages import TraceCache, TracePages
 
-PAGES_S = (5.0, 10.0, 20.0, 30.0)
-_N_COLUMNS = 1200
-_MAX_MARKERS = 256
-_MAX_TEXT_CHARS = 40
 # Share of the page that a sweep leaves blank ahead of its newest column.
 _BLANK_SHARE = 0.015
 # Traces may reach into neighbouring lanes, but not across the whole picture.
 _REACH_LANES = 1.5
+# Markers so near to each other share one text, and each text has at least so much room, px.
+_GROUP_PX, _MIN_GROUP_PX = 80, 24
 Slots = npt.NDArray[np.intp]
 # µV from one trace to the next.
 SCALES_UV = tuple(float(digit * 10**power) for power in range(-1, 6) for digit in (1, 2, 5))
-
-
-class TraceCache:
-    """Minima and maxima of a page, updated as samples arrive.
-
-    Column `c` covers the sample numbers ``[c, c + 1) * page_samples / n_columns``; a ring keeps the
-    last `n_columns` columns. Its cost does not depend on the page's length, nor its memory on the
-    sampling rate.
-    """
-
-    def __init__(self, n_channels: int, page_samples: int, n_columns: int) -> None:
-        self.n_columns = max(1, min(n_columns, page_samples))
-        self._page_samples = page_samples
-        self.low: Floats = np.full((n_channels, self.n_columns), np.nan, np.float32)
-        self.high: Floats = self.low.copy()
-        self.gap: Mask = np.zeros(self.n_columns, np.bool_)
-        self.broken: Mask = np.zeros(self.n_columns, np.bool_)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every sample."""
-        self.low[:] = self.high[:] = np.nan
-        self.gap[:] = self.broken[:] = False
-        self.newest = -1
-        self._next: int | None = None
-
-    def column_of(self, sample: float) -> int:
-        """Column of a sample number."""
-        return int(sample * self.n_columns // self._page_samples)
-
-    def add(self, data: Floats, first_sample: int) -> None:
-        """Add samples, float32 [n_channels, n_samples]; skipped sample numbers are a gap."""
-        if data.shape[1]:
-            self.extend(extremes_of(data, first_sample), first_sample + data.shape[1])
-
-    def extend(self, extremes: "Extremes", stop: int) -> "Extremes":
-        """Add extremes of the samples before number `stop`; those of its columns.
-
-        These will do in place of the samples for pages that are several times as long.
-        """
-        first_sample = int(extremes.samples[0])
-        if self._next is not None and first_sample < self._next:
-            self.reset()
-        began = self._next if self._next is not None else first_sample
-        last = self.column_of(stop - 1)
-        if self.newest < 0:
-            self.newest = self.column_of(first_sample) - 1
-        self._open(last)
-        if first_sample > began:
-            self._mark_gap(began, first_sample)
-        self._next = stop
-        return self._reduce(extremes, last)
-
-    def _open(self, last: int) -> None:
-        """Clear the slots of the columns after the newest, up to this one."""
-        n_new = min(last - self.newest, self.n_columns)
-        slots = np.arange(last - n_new + 1, last + 1) % self.n_columns
-        self.low[:, slots] = self.high[:, slots] = np.nan
-        self.gap[slots] = self.broken[slots] = False
-        self.newest = last
-
-    def _mark_gap(self, start: int, stop: int) -> None:
-        first = max(self.column_of(start), self.newest - self.n_columns + 1)
-        self.gap[np.arange(first, self.column_of(stop - 1) + 1) % self.n_columns] = True
-        # The samples after the gap may already span more than the page.
-        if self.column_of(stop) > self.newest - self.n_columns:
-            self.broken[self.column_of(stop) % self.n_columns] = True
-
-    def _reduce(self, extremes: "Extremes", last: int) -> "Extremes":
-        columns = extremes.samples * self.n_columns // self._page_samples
-        starts = np.flatnonzero(np.diff(columns, prepend=columns[0] - 1))
-        # fmin and fmax ignore NaN where there is another value.
-        low = np.fmin.reduceat(extremes.low, starts, axis=1)
-        high = np.fmax.reduceat(extremes.high, starts, axis=1)
-        columns = columns[starts]
-        old = int(np.searchsorted(columns, last - self.n_columns, side="right"))
-        slots = columns[old:] % self.n_columns
-        self.low[:, slots] = np.fmin(self.low[:, slots], low[:, old:])
-        self.high[:, slots] = np.fmax(self.high[:, slots], high[:, old:])
-        return Extremes(low, high, extremes.samples[starts])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Extremes:
-    """Minima and maxima of stretches of samples."""
-
-    low: Floats  # float32 [n_channels, n_stretches]; NaN where no sample is finite
-    high: Floats
-    samples: Ints  # int64 [n_stretches]: number of the first sample of each
-
-
-def extremes_of(data: Floats, first_sample: int) -> Extremes:
-    """Each sample as a stretch, float32 [n_channels, n_samples]."""
-    if not np.isfinite(data).all():
-        data = np.where(np.isfinite(data), data, np.float32(np.nan))
-    return Extremes(data, data, first_sample + np.arange(data.shape[1]))
-
-
-class TracePages:
-    """One cache per page length, all filled, so that another length shows a whole page at once."""
-
-    def __init__(self, montage: Montage) -> None:
-        self._sfreq_hz = montage.sfreq_hz
-        try:
-            n_samples = [to_samples(page_s, montage.sfreq_hz) for page_s in PAGES_S]
-        except ValueError:  # at fractional rates, pages are those of the nearest whole rate
-            n_samples = [round(page_s * round(montage.sfreq_hz)) for page_s in PAGES_S]
-        caches = [TraceCache(montage.n_channels, n, _N_COLUMNS) for n in n_samples]
-        self.caches = dict(zip(PAGES_S, caches, strict=True))
-        self.t_newest: float | None = None
-        self._newest_sample = 0
-        self._markers: deque[tuple[float, str]] = deque(maxlen=_MAX_MARKERS)
-
-    def add(self, chunk: Chunk) -> None:
-        """Add a chunk to every page."""
-        if not chunk.n_samples:
-            return
-        stop = chunk.first_sample + chunk.n_samples
-        shortest, *others = self.caches.values()
-        extremes = shortest.extend(extremes_of(chunk.data, chunk.first_sample), stop)
-        for cache in others:  # whose columns are each several of the shortest page
-            cache.extend(extremes, stop)
-        self.t_newest = float(chunk.timestamps[-1])
-        self._newest_sample = chunk.first_sample + chunk.n_samples - 1
-
-    def mark(self, t: float, text: str) -> None:
-        """Add a marker; only the newest are kept."""
-        self._markers.append((t, " ".join(text[: 2 * _MAX_TEXT_CHARS].split())[:_MAX_TEXT_CHARS]))
-
-    def markers(self, page_s: float) -> list[tuple[int, str]]:
-        """Column and text of the markers on a page of this length, oldest first."""
-        if self.t_newest is None:
-            return []
-        cache = self.caches[page_s]
-        placed = []
-        for t, text in self._markers:
-            sample = self._newest_sample + (t - self.t_newest) * self._sfreq_hz
-            column = cache.column_of(sample)
-            if cache.newest - cache.n_columns < column <= cache.newest:
-                placed.append((column, text))
-        return sorted(placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +34,7 @@ class Lanes:
     names: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     shafts: tuple[str, ...] = ()
-    colours: tuple[int, ...] = ()
+    shaft_numbers: tuple[int, ...] = ()  # of each lane, from 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -242,6 +98,38 @@ def fit_scale_uv(low: Floats, high: Floats) -> float | None:
     return SCALES_UV[min(at, len(SCALES_UV) - 1)]
 
 
+def bar_uv(px_per_uv: float, room_px: float) -> float:
+    """Length of the longest scale bar that fits, µV."""
+    return next((uv for uv in reversed(SCALES_UV) if uv * px_per_uv <= room_px), SCALES_UV[0])
+
+
+def group_markers(
+    placed: Sequence[tuple[int, str]], apart: int, room: int
+) -> list[tuple[int, list[str]]]:
+    """Markers that share one text of the lane: first column and texts of each group.
+
+    Groups are cut every `apart` columns of the signal, so that none changes while a page scrolls,
+    and joined where the next would begin less than `room` columns after the first.
+    """
+    groups: list[tuple[int, list[str]]] = []
+    for _, of_stretch in itertools.groupby(placed, key=lambda item: item[0] // max(1, apart)):
+        columns, texts = zip(*of_stretch, strict=True)
+        if groups and columns[0] - groups[-1][0] < room:
+            groups[-1][1].extend(texts)
+        else:
+            groups.append((columns[0], list(texts)))
+    return groups
+
+
+def group_text(texts: Sequence[str]) -> str:
+    """Text of a group of markers, such as ``ripple ×7``."""
+    if len(texts) == 1:
+        return texts[0]
+    if len(set(texts)) == 1:
+        return say("signal.same_markers", text=texts[0], n=len(texts))
+    return say("signal.other_markers", n=len(texts))
+
+
 @dataclass(slots=True, eq=False)
 class Scene:
     """What the canvas draws."""
@@ -256,9 +144,9 @@ class Scene:
     first_lane: int = 0
     n_lanes: int = 0
     bad: Mapping[str, str] = field(default_factory=dict)
-    highlighted: int | None = None
-    stale: str = ""
-    message: str = ""
+    chosen: int | None = None
+    old_s: float = 0.0  # since the newest sample of a signal that is lost; 0 while it is live
+    t_wall: float = 0.0  # now, s since 1970
 
     @property
     def cache(self) -> TraceCache | None:
@@ -273,23 +161,31 @@ class Scene:
         """Lanes on this page of channels."""
         return range(self.first_lane, min(self.first_lane + self.n_lanes, len(self.lanes)))
 
+    def ahead(self, cache: TraceCache) -> int:
+        """Columns from the newest sample to now, of a signal that is lost."""
+        return round(self.old_s / self.page_s * cache.n_columns)
+
+    def head(self, cache: TraceCache) -> int:
+        """Newest column of the page: that of now."""
+        return cache.newest + self.ahead(cache)
+
     def slots(self, cache: TraceCache) -> Slots:
         """Slots of the cache in the order of the picture, left to right."""
         if not self.scrolling:
             return np.arange(cache.n_columns)
-        return np.asarray((cache.newest + 1 + np.arange(cache.n_columns)) % cache.n_columns)
+        return np.asarray((self.head(cache) + 1 + np.arange(cache.n_columns)) % cache.n_columns)
 
     def place(self, column: int, cache: TraceCache) -> int:
         """Place of a column in the picture, in columns from the left."""
         if not self.scrolling:
             return column % cache.n_columns
-        return cache.n_columns - 1 - (cache.newest - column)
+        return cache.n_columns - 1 - (self.head(cache) - column)
 
     def joined(self, cache: TraceCache) -> Mask:
         """Whether each column of the picture connects to the one on its left."""
         joined = ~cache.broken[self.slots(cache)]
         # The column left of the oldest is the newest.
-        joined[self.place(cache.newest - cache.n_columns + 1, cache)] = False
+        joined[self.place(self.head(cache) - cache.n_columns + 1, cache)] = False
         return joined
 
     def blank(self, cache: TraceCache) -> Slots:
@@ -297,7 +193,22 @@ class Scene:
         if self.scrolling:
             return np.arange(0)
         n_blank = max(1, round(_BLANK_SHARE * cache.n_columns))
-        return np.asarray((cache.newest + 1 + np.arange(n_blank)) % cache.n_columns)
+        return np.asarray((self.head(cache) + 1 + np.arange(n_blank)) % cache.n_columns)
+
+    def missing(self, cache: TraceCache) -> Slots:
+        """Places of the columns since the newest sample of a signal that is lost."""
+        n_missing = min(self.ahead(cache), cache.n_columns)
+        columns = self.head(cache) - np.arange(n_missing)
+        if not self.scrolling:
+            return np.asarray(columns % cache.n_columns)
+        return cache.n_columns - 1 - np.arange(n_missing)
+
+    def gaps(self, cache: TraceCache) -> Mask:
+        """Whether each column of the picture is hatched."""
+        gap = cache.gap[self.slots(cache)].copy()
+        gap[self.blank(cache)] = False
+        gap[self.missing(cache)] = True
+        return gap
 
     def ends(self, lanes: list[int], cache: TraceCache, lane_px: float) -> tuple[Doubles, Doubles]:
         """Upper and lower ends of each column of some lanes, px: float64 [n_lanes, n_columns]."""
@@ -315,30 +226,19 @@ class Scene:
             up *= per_uv
             np.clip(up, -reach, reach, out=up)
             up[:, self.blank(cache)] = np.nan
+            up[:, self.missing(cache)] = np.nan
             both.append(np.asarray(middle - up, np.float64))
         return both[0], both[1]
 
-
-def explain_stale(feed: StreamHealth, found: bool, t_newest: float | None, now: float) -> str:
-    """Why the signal is not live; empty if it is."""
-    if not found:
-        activity = "connecting" if feed.state == "connecting" else "waiting for a signal"
-        return f"{activity}: {feed.name}" if feed.name else activity
-    if feed.state == "live":
-        return ""
-    if t_newest is None:
-        return f"signal {feed.state}"
-    return f"signal {feed.state}: newest sample {max(0.0, now - t_newest):.0f} s ago"
-
-
-def describe_scene(scene: Scene) -> str:
-    """Which contacts are shown, the time scale, and how many contacts are bad."""
-    if not scene.lanes:
-        return ""
-    parts, in_all = ["1 s per division"], ""
-    if scene.n_lanes < len(scene.lanes):
-        shown = f"{scene.seen.start + 1}-{scene.seen.stop} of {len(scene.lanes)}"
-        parts, in_all = [f"contacts {shown} (PgUp, PgDn)", *parts], " in all"
-    if scene.bad:
-        parts.append(f"{len(scene.bad)} bad{in_all}")
-    return ", ".join(parts)
+    def groups(self, cache: TraceCache, columns_per_px: float) -> list[tuple[int, list[str]]]:
+        """Place and texts of each group of markers in the picture, left to right."""
+        if self.pages is None:
+            return []
+        placed = self.pages.markers(self.page_s, self.ahead(cache))
+        apart, room = (
+            round(self.theme.px(px) * columns_per_px) for px in (_GROUP_PX, _MIN_GROUP_PX)
+        )
+        grouped = group_markers(placed, apart, room)
+        blank = set(self.blank(cache).tolist())
+        shown = [(self.place(column, cache), texts) for column, texts in grouped]
+        return sorted(one for one in shown if one[0] not in blank)

@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.types import Chunk, Montage
+from rtbrain.view.traces.pages import TraceCache, TracePages
 from rtbrain.view.traces.paint import offsets, segments
 from rtbrain.view.traces.scene import (
     SCALES_UV,
     Lanes,
-    TraceCache,
-    TracePages,
     bad_reason,
     fit_scale_uv,
+    group_markers,
+    group_text,
     step_scale_uv,
 )
 from tests.conftest import brain_like, cut, montage_of
@@ -136,6 +137,8 @@ def test_pages_of_every_length_see_the_same_signal_and_markers_at_their_samples(
         assert marks["go now"] == cache.column_of(2500)
         assert ("old" in marks) == (page_s > 5)
         assert "to come" not in marks
+        ahead = cache.column_of(9000) - cache.newest
+        assert "to come" in {text for _, text in pages.markers(page_s, ahead)}
 
 
 @pytest.mark.parametrize("sfreq_hz", [99.97, 256.0, 500.0, 2048.0])
@@ -202,7 +205,7 @@ def test_shafts_stay_together_and_labels_are_found():
     lanes = Lanes.of(montage)
     assert lanes.names == ("B1", "B2", "B3", "B4", "A1", "A2", "A3", "A4")
     assert [montage.names[row] for row in lanes.rows] == list(lanes.names)
-    assert lanes.colours == (0,) * 4 + (1,) * 4
+    assert lanes.shaft_numbers == (0,) * 4 + (1,) * 4
     assert lanes.names[lanes.find("a3")] == "A3"
     assert lanes.names[lanes.find("a")] == "A1"
     assert lanes.find("zz") is None
@@ -245,3 +248,22 @@ def test_a_page_on_which_nothing_is_there_has_no_lines(wide, n_columns):
     nothing = np.full((2, n_columns), np.nan)
     joined = np.ones(n_columns, bool)
     assert segments(nothing, nothing, np.arange(n_columns) * 3.0, joined, wide=wide).shape == (0, 4)
+
+
+def test_markers_that_are_near_each_other_share_a_text_that_scrolling_does_not_change():
+    rng = np.random.default_rng(1)
+    columns = np.cumsum(rng.integers(1, 60, 300))
+    placed = [(int(column), "ripple") for column in columns]
+    whole = group_markers(placed, 100, 30)
+    assert sum(len(texts) for _, texts in whole) == 300
+    assert np.diff([column for column, _ in whole]).min() >= 30
+    later = group_markers(placed[150:], 100, 30)
+    assert later[2:] == whole[len(whole) - len(later) + 2 :]
+
+
+def test_seven_equal_markers_are_one_text_and_others_are_counted():
+    assert group_text(["go"]) == "go"
+    assert group_text(["ripple"] * 7) == "ripple ×7"
+    assert group_text(["rest", "go", "go"]) == "3 markers"
+    apart = [(0, "rest"), (50, "go"), (90, "go")]
+    assert group_markers(apart, 40, 20) == [(0, ["rest"]), (50, ["go"]), (90, ["go"])]

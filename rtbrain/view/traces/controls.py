@@ -1,0 +1,148 @@
+"""The toolbar of the traces, with its keys."""
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill, plain_label, set_tip
+from rtbrain.view.traces.pages import PAGES_S
+
+REFERENCES = ("none", "car", "bipolar", "laplacian")
+NOTCHES_HZ = (None, 50.0, 60.0)
+_MODES = ("sweep", "scroll")
+_PAGE_S = 10.0
+_HEIGHT_PX, _BUTTON_PX, _FIND_PX = 30, 26, 96
+
+
+class TraceControls(QWidget):
+    """Menus for page, display filters and scale, and a field to find a contact."""
+
+    changed = Signal()
+    chain_changed = Signal()
+    scaled = Signal(int)
+    fitted = Signal()
+    searched = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title = plain_label(say("signal.title"))
+        self.page = _menu([f"{page_s:g} s" for page_s in PAGES_S], say("signal.tip.page"))
+        self.page.setCurrentIndex(PAGES_S.index(_PAGE_S))
+        self.mode = _menu([say(f"signal.mode.{mode}") for mode in _MODES], say("signal.tip.mode"))
+        references = [say(f"signal.reference.{name}") for name in REFERENCES]
+        self.reference = _menu(references, say("signal.tip.reference"))
+        off, on = say("signal.notch_off"), [f"{hz:g}" for hz in NOTCHES_HZ if hz]
+        self.notch = _menu(
+            [off, *(say("signal.notch", hz=hz) for hz in on)], say("signal.tip.notch")
+        )
+        self.kind = _menu([say("signal.all_kinds")], say("signal.tip.kind"))
+        self.search = QLineEdit(placeholderText=say("signal.find"))
+        set_tip(self.search, say("signal.tip.find"))
+        self.scale = plain_label(alignment=Qt.AlignmentFlag.AlignCenter)
+        coarser = _button("\u2212", say("signal.tip.smaller"), lambda: self.scaled.emit(1))
+        finer = _button("+", say("signal.tip.larger"), lambda: self.scaled.emit(-1))
+        fit = _button(say("signal.fit"), say("signal.tip.fit"), self.fitted.emit)
+        self._narrow = (coarser, finer)
+        self.note = plain_label()
+        row = QHBoxLayout(self)
+        menus = (self.page, self.mode, self.reference, self.notch, self.kind)
+        scale = (coarser, self.scale, finer, fit, self.search)
+        fill(row, self.title, *menus, *scale, margins=(10, 0, 10, 0), spacing=8)
+        row.addStretch(1)
+        row.addWidget(self.note)
+        for menu in (self.page, self.mode):
+            menu.currentIndexChanged.connect(self.changed)
+        for menu in (self.reference, self.notch):
+            menu.currentIndexChanged.connect(self.chain_changed)
+        self.search.returnPressed.connect(lambda: self.searched.emit(self.search.text()))
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self.setFixedHeight(theme.px(_HEIGHT_PX))
+        self.setStyleSheet(
+            f"QWidget {{ background: transparent; font-size: {theme.px(12)}px; }}"
+            f"QComboBox, QLineEdit, QPushButton {{ background: {theme.bg0}; min-height: 0px;"
+            f"height: {theme.px(20)}px; padding: 0px {theme.px(6)}px; }}"
+            f"QComboBox QAbstractItemView {{ background: {theme.bg0}; }}"
+        )
+        self.title.setFont(theme.font(12.5, 600))
+        self.title.setStyleSheet(f"font-size: {theme.px(12.5)}px; font-weight: 600;")
+        self.scale.setStyleSheet(f"font-weight: 600; font-size: {theme.px(12)}px;")
+        self.note.setStyleSheet(f"color: {theme.text2};")
+        for button in self._narrow:
+            button.setFixedWidth(theme.px(_BUTTON_PX))
+        self.search.setFixedWidth(theme.px(_FIND_PX))
+
+    @property
+    def page_s(self) -> float:
+        """Length of the page, s."""
+        return PAGES_S[self.page.currentIndex()]
+
+    @property
+    def scrolling(self) -> bool:
+        """Whether the page scrolls."""
+        return self.mode.currentIndex() == 1
+
+    @property
+    def chain(self) -> tuple[str, float | None]:
+        """Reference, and mains frequency in Hz or None, of the display."""
+        return REFERENCES[self.reference.currentIndex()], NOTCHES_HZ[self.notch.currentIndex()]
+
+    def offer_kinds(self, kinds: tuple[str, ...]) -> None:
+        """Offer these kinds of channels; one alone needs no menu."""
+        self.kind.clear()
+        self.kind.addItems([say("signal.all_kinds"), *kinds])
+        self.kind.setVisible(len(kinds) > 1)
+
+    def chosen_kinds(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """Kinds whose scale to change, of those there are."""
+        chosen = self.kind.currentText()
+        return (chosen,) if chosen in kinds else kinds
+
+    def reset_chain(self) -> None:
+        """Reset reference and notch, without a signal."""
+        for menu in (self.reference, self.notch):
+            with QSignalBlocker(menu):
+                menu.setCurrentIndex(0)
+
+    def keys(self) -> list[tuple[str, str, Callable[[], object]]]:
+        """Name, shortcut and effect of each key."""
+        return [
+            (say("signal.key.longer"), "]", lambda: _turn(self.page, 1, around=False)),
+            (say("signal.key.shorter"), "[", lambda: _turn(self.page, -1, around=False)),
+            (say("signal.key.mode"), "S", lambda: _turn(self.mode, 1, around=True)),
+            (say("signal.key.reference"), "R", lambda: _turn(self.reference, 1, around=True)),
+            (say("signal.key.notch"), "N", lambda: _turn(self.notch, 1, around=True)),
+            (say("signal.key.larger"), "+", lambda: self.scaled.emit(-1)),
+            (say("signal.key.larger"), "=", lambda: self.scaled.emit(-1)),
+            (say("signal.key.smaller"), "-", lambda: self.scaled.emit(1)),
+            (say("signal.key.fit"), "A", self.fitted.emit),
+            (say("signal.key.find"), "Ctrl+F", self._start_search),
+        ]
+
+    def _start_search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
+
+
+def _menu(texts: Sequence[str], tip: str) -> QComboBox:
+    menu = QComboBox()
+    menu.addItems(texts)
+    set_tip(menu, tip)
+    menu.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return menu
+
+
+def _button(text: str, tip: str, effect: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    set_tip(button, tip)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.clicked.connect(lambda: effect())
+    return button
+
+
+def _turn(menu: QComboBox, by: int, *, around: bool) -> None:
+    to = menu.currentIndex() + by
+    menu.setCurrentIndex(to % menu.count() if around else min(max(to, 0), menu.count() - 1))
