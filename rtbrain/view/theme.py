@@ -73,7 +73,12 @@ class Theme:
         """Font of a size at 100 %, px, and a weight, 100 to 900; its figures are all as wide."""
         font = QFont(ui_family())
         font.setPixelSize(self.px(px))
-        font.setWeight(QFont.Weight(weight))
+        if inter_path() is None:
+            font.setWeight(QFont.Weight(weight))
+        else:
+            # Its file holds every weight, of which not every platform finds more than one.
+            font.setVariableAxis(QFont.Tag("wght"), weight)
+            font.setVariableAxis(QFont.Tag("opsz"), min(32, max(14, self.px(px))))
         font.setFeature(QFont.Tag("tnum"), 1)
         return font
 
@@ -172,6 +177,7 @@ def ui_family() -> str:
     return families[0] if families else QFontDatabase.systemFont(_GENERAL_FONT).family()
 
 
+@cache
 def inter_path() -> Path | None:
     """File of the font Inter, where its package is installed."""
     try:
