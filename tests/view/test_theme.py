@@ -91,7 +91,10 @@ def test_the_type_has_figures_of_one_width_and_grows_with_the_scale(qtbot: QtBot
     metrics = QFontMetricsF(font)
     assert metrics.horizontalAdvance("1111") == pytest.approx(metrics.horizontalAdvance("0000"))
     assert large(DARK).font(20).pixelSize() == 30
-    widths = [QFontMetricsF(DARK.font(20, weight)).horizontalAdvance("m" * 20) for weight in (400, 600, 800)]
+    widths = [
+        QFontMetricsF(DARK.font(20, weight)).horizontalAdvance("m" * 20)
+        for weight in (400, 600, 800)
+    ]
     assert widths == sorted(set(widths))
     assert ui_family().startswith("Inter")
 
