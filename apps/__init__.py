@@ -10,6 +10,7 @@ COMMANDS = {
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
     "refit": ("refit", BEDSIDE, "Add a new session to a decoder, or keep the old one."),
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
+    "control": ("control", BEDSIDE, "Arm, stop or set the threshold of a running decoder."),
     "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
     "report": ("report", BEDSIDE, "Report what happened in a recorded run."),
     "service": ("service", BEDSIDE, "Let systemd run a command, and restart it."),

@@ -108,7 +108,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         name, ("rest", "speech"), hop_s=0.25, montage=montage, bundle_id="b", source_id=name + "d"
     )
     outlet = DetectionOutlet(name, source_id=name + "e", bundle_id="b")
-    events = DetectionSink(build_detector(bundle, detect), (outlet,), lambda *_, **__: None)
+    events = DetectionSink(build_detector(bundle, detect), outlet, lambda *_, **__: None)
     inlets = []
     for stream in (decode_name(name), events_name(name)):
         (info,) = pylsl.resolve_byprop("name", stream, 1, 10)

@@ -1,6 +1,7 @@
 """When an output of a decoder is an event."""
 
-from typing import Literal
+import math
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -39,3 +40,19 @@ class DetectSettings(Settings):
                 f"expected down at or below up, got down {self.down:g}, up {self.up:g}"
             )
         return self
+
+    @property
+    def low(self) -> float:
+        """What the output must fall below before another event can begin."""
+        return self.up if self.down is None else self.down
+
+    def moved_to(self, up: float, down: float | None = None) -> Self:
+        """The same at another threshold; `down` stays as far below, for probabilities in logits."""
+        if down is None and self.down is not None:
+            if 0 < self.down <= self.up < 1 and 0 < up < 1:
+                ratio = self.down * (1 - self.up) / (self.up * (1 - self.down))
+                odds = ratio * up / (1 - up)
+                down = math.floor(1e4 * odds / (1 + odds) + 1e-9) / 1e4 or up
+            else:
+                down = up - (self.up - self.down)
+        return self.model_validate(self.model_dump() | {"up": up, "down": down})

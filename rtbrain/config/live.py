@@ -73,6 +73,8 @@ class OutletSettings(Settings):
 
     name: str = Field(default="rtbrain", min_length=1)
     """The decoder sends NAME-decode, NAME-status and, where it detects, NAME-events."""
+    detections: bool = True
+    """Send detections from the start; else once `rtbrain control NAME detections on` says so."""
 
 
 class DecodeSettings(Settings):

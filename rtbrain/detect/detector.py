@@ -2,7 +2,8 @@
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from threading import Lock
 
 from rtbrain.config import DetectSettings
 from rtbrain.errors import SettingsError
@@ -28,8 +29,8 @@ class Detector:
         The decoder's outputs.
     hop_s : float or None
         Time from one decode to the next, s; None where each belongs to an event of its own.
-    calibrated : collection of str
-        Outputs whose thresholds come from held-out time.
+    presets : mapping of str to mapping of str to DetectSettings
+        By output and name, thresholds that come from held-out time: what equals one is calibrated.
     task : str
         ``classification``, whose outputs are probabilities, or ``regression``.
 
@@ -45,29 +46,27 @@ class Detector:
         labels: Sequence[str],
         hop_s: float | None = None,
         *,
-        calibrated: Collection[str] = (),
+        presets: Mapping[str, Mapping[str, DetectSettings]] | None = None,
         task: str = "classification",
     ) -> None:
+        self._labels, self._hop_s, self._task = labels, hop_s, task
+        self.presets = presets or {}
         for label, one in settings.items():
-            if label not in labels:
-                raise SettingsError(
-                    f"detect: no output {label!r}: the decoder has {', '.join(labels)}"
-                )
-            low = one.up if one.down is None else one.down
-            if task == "classification" and not 0 < low <= one.up <= 1:
-                raise SettingsError(
-                    f"detect.{label}: expected thresholds above 0 and at most 1, since "
-                    f"{label} is a probability, got up {one.up:g}, down {low:g}"
-                )
-            if hop_s is None and one.hold_s:
-                raise SettingsError(
-                    f"detect.{label}: hold_s of {one.hold_s:g} s: the decoder has one window per "
-                    "event, which cannot hold; set it to 0"
-                )
+            self._check(label, one)
+        self._lock = Lock()  # a threshold may change while decodes come
         self._outputs = [
-            _Output(label, labels.index(label), one, hop_s, label in calibrated)
+            _Output(label, labels.index(label), one, hop_s, self._is_calibrated(label, one))
             for label, one in settings.items()
         ]
+
+    def change(self, label: str, settings: DetectSettings) -> None:
+        """Detect an output by other settings from now on; a SettingsError as of a new detector."""
+        self._check(label, settings)
+        with self._lock:
+            for output in self._outputs:
+                if output.label == label:
+                    output.settings = settings
+                    output.calibrated = self._is_calibrated(label, settings)
 
     @property
     def calibrated(self) -> dict[str, bool]:
@@ -81,12 +80,33 @@ class Detector:
 
     def __call__(self, item: Decode) -> tuple[Detection, ...]:
         """The detections that this decode decides."""
-        return tuple(found for output in self._outputs if (found := output.take(item)))
+        with self._lock:
+            return tuple(found for output in self._outputs if (found := output.take(item)))
 
     def reset(self) -> None:
         """Forget everything, the last events too."""
         for output in self._outputs:
             output.reset()
+
+    def _is_calibrated(self, label: str, settings: DetectSettings) -> bool:
+        return settings in self.presets.get(label, {}).values()
+
+    def _check(self, label: str, one: DetectSettings) -> None:
+        if label not in self._labels:
+            raise SettingsError(
+                f"detect: no output {label!r}: the decoder has {', '.join(self._labels)}"
+            )
+        low = one.low
+        if self._task == "classification" and not 0 < low <= one.up <= 1:
+            raise SettingsError(
+                f"detect.{label}: expected thresholds above 0 and at most 1, since "
+                f"{label} is a probability, got up {one.up:g}, down {low:g}"
+            )
+        if self._hop_s is None and one.hold_s:
+            raise SettingsError(
+                f"detect.{label}: hold_s of {one.hold_s:g} s: the decoder has one window per "
+                "event, which cannot hold; set it to 0"
+            )
 
 
 class _Output:
@@ -95,9 +115,8 @@ class _Output:
     def __init__(
         self, label: str, row: int, settings: DetectSettings, hop_s: float | None, calibrated: bool
     ) -> None:
-        self.label, self.calibrated = label, calibrated
-        self._row, self.settings, self._hop_s = row, settings, hop_s
-        self._down = settings.up if settings.down is None else settings.down
+        self.label, self.settings, self.calibrated = label, settings, calibrated
+        self._row, self._hop_s = row, hop_s
         self._near_s = _NEAR * (hop_s or 0.0)
         self.reset()
 
@@ -118,7 +137,7 @@ class _Output:
         ended = None
         if not valid or lost or value < self.settings.up:
             ended = self._end_crossing(item, value, valid, lost)
-            self._ready |= not valid or lost or value < self._down
+            self._ready |= not valid or lost or value < self.settings.low
         if not valid or not value >= self.settings.up or not self._ready:
             return ended
         if math.isnan(self._since_s):

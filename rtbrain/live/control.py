@@ -7,27 +7,38 @@ import json
 import math
 import os
 import select
+import shlex
 import socket
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import platformdirs
 
-from rtbrain.errors import OutputError, SettingsError, StreamError, one_line, plain_text
+from rtbrain.errors import (
+    OutputError,
+    RtbrainError,
+    SettingsError,
+    StreamError,
+    list_words,
+    one_line,
+    plain_text,
+)
 from rtbrain.extras import load_extra
 from rtbrain.files import finite, parse_json, sha256
 from rtbrain.outlet import Triggers
 
-Command = Literal["arm", "disarm", "stop", "status"]
-_COMMANDS = ("arm", "disarm", "stop", "status")
+_COMMANDS = (
+    *("arm", "disarm", "stop", "status", "detections on", "detections off"),
+    *("threshold UP [DOWN] [LABEL]", "threshold PRESET [LABEL]"),
+)
 _ANSWER_S = 10.0
 _LOOK_S = 0.1
 _MAX_LINE = 2**16
@@ -36,53 +47,66 @@ _ESCAPE, _ARM = "\x1b", "a"
 _UNIX = hasattr(socket, "AF_UNIX")
 
 
+class Detects(Protocol):
+    """What a live session detects, as far as commands concern it."""
+
+    sending: bool
+
+    def move(self, words: Sequence[str], by: str) -> None:
+        """Change a threshold; a SettingsError where that cannot be."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """What is detected."""
+        ...
+
+
 class Controlled(Protocol):
     """A live session, as far as commands concern it."""
 
     state: str
     triggers: Triggers
 
+    @property
+    def detections(self) -> Detects:
+        """What it detects."""
+        ...
+
     def end(self) -> None:
-        """Ask it to end."""
+        """Send nothing more, and end."""
         ...
 
 
-def obey(session: Controlled, command: str, by: str) -> dict[str, object]:
-    """Follow a command: the status after it; an OutputError where it cannot be armed."""
-    if command == "arm":
-        session.triggers.arm(by)
-    elif command in ("disarm", "stop"):
-        session.triggers.disarm(f"by {by}")
-    if command == "stop":
-        session.end()
-    return {"state": session.state, **session.triggers.status()}
-
-
-def command_decoder(name: str, command: Command) -> dict[str, Any]:
-    """Arm, disarm, stop or ask the decoder `name` that runs on this machine as this user.
-
-    Returns what ``status`` does: ``state`` of the session, whether it is ``armed``, the ``reason``
-    where it is not, its ``outputs``, and how many triggers were ``sent`` and ``suppressed``.
-
-    Raises
-    ------
-    StreamError
-        No such decoder answers.
-    OutputError
-        It could not be armed: with the reason.
-    """
-    if command not in _COMMANDS:
-        raise SettingsError(f"expected one of {', '.join(_COMMANDS)}, got {command!r}")
-    try:
-        return send_command(name, command)
-    except StreamError as error:
-        raise StreamError(
-            f"{error}: start rtbrain decode --name, or look at rtbrain streams"
-        ) from error
+def obey(session: Controlled, words: Sequence[str], by: str) -> dict[str, object]:
+    """Follow a command to a decoder: the status after it; an RtbrainError where it cannot."""
+    match list(words):
+        case ["arm"]:
+            session.triggers.arm(by)
+        case ["disarm"]:
+            session.triggers.disarm(f"by {by}")
+        case ["stop"]:
+            session.end()
+            session.triggers.disarm(f"by {by}")
+        case ["detections", "on" | "off" as wanted]:
+            session.detections.sending = wanted == "on"
+        case ["threshold", *values]:
+            session.detections.move(values, by)
+        case ["status"]:
+            pass
+        case _:
+            known = list_words(_COMMANDS, len(_COMMANDS))
+            raise SettingsError(f"expected one of {known}, got {plain_text(' '.join(words))!r}")
+    detections = session.detections.status()
+    return {"state": session.state, "detections": detections, **session.triggers.status()}
 
 
 def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
-    """Send a line to the process of this user that takes commands as `name`; its answer.
+    """Send a command to the process of this user that takes them as `name`.
+
+    Returns what it answers: of a decoder the ``state`` of the session, whether it is ``armed``, the
+    ``reason`` where it is not, its ``outputs``, how many triggers were ``sent`` and ``suppressed``,
+    and ``detections``: ``thresholds`` by output, whether they are ``sending`` and how many were
+    ``sent``.
 
     Raises
     ------
@@ -98,13 +122,24 @@ def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
             answer = parse_json(_read_line(link))
     except (OSError, ValueError) as error:
         raise StreamError(
-            f"no {what} {name!r} of yours answers on this machine: {one_line(error)}"
+            f"no {what} {name!r} of yours answers on this machine: {one_line(error)}: start it, or "
+            "look at rtbrain streams"
         ) from error
     if not isinstance(answer, dict):
         raise StreamError(f"{what} {name!r}: expected a status, got {plain_text(str(answer))}")
     if error_text := answer.pop("error", ""):
-        raise OutputError(f"{what} {name!r}: {plain_text(str(error_text), 300)}")
+        raise OutputError(f"{what} {name!r}: {plain_text(str(error_text), 400)}")
     return answer
+
+
+def describe_status(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What a program answered, a line for each thing that it says."""
+    for key, value in answer.items():
+        if isinstance(value, Mapping):
+            yield from (f"{key} {line}" for line in describe_status(value))
+        else:
+            shown = list_words([str(one) for one in value]) if isinstance(value, list) else value
+            yield plain_text(f"{key.replace('_', ' ')}: {shown}", 300)
 
 
 @contextmanager
@@ -154,13 +189,11 @@ def _serve(link: socket.socket, token: str, answer: Callable[[str], dict[str, ob
         link.sendall(json.dumps(finite(reply)).encode() + b"\n")
 
 
-def _answer(session: Controlled, command: str) -> dict[str, object]:
-    if command not in _COMMANDS:
-        return {"error": f"expected one of {', '.join(_COMMANDS)}, got {plain_text(command)!r}"}
+def _answer(session: Controlled, line: str) -> dict[str, object]:
     try:
-        return obey(session, command, "another program")
-    except OutputError as error:
-        return {"error": str(error)}
+        return obey(session, shlex.split(line), "another program")
+    except (RtbrainError, ValueError) as error:  # a quotation without an end
+        return {"error": one_line(error)}
 
 
 def _place(name: str) -> Path:

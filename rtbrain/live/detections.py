@@ -1,19 +1,23 @@
 """Decodes and detections of a live session: by which thresholds, and where they go."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from rtbrain.buffer import Windows
 from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
 from rtbrain.errors import SettingsError
-from rtbrain.outlet import DecodeOutlet, DetectionOutlet, Triggers, open_triggers
+from rtbrain.outlet import DecodeOutlet, DetectionOutlet, MarkerOutlet, Triggers, open_triggers
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Sink
-from rtbrain.stream_names import decode_name, events_name
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import decode_name, events_name, manual_marks_name
 from rtbrain.types import Decode, Detection
 
 
@@ -83,15 +87,12 @@ def build_detector(bundle: Bundle, settings: Mapping[str, DetectSettings]) -> De
     SettingsError
         The settings do not fit the bundle.
     """
-    manifest, presets = bundle.manifest, bundle_presets(bundle)
     return Detector(
         settings,
-        manifest.labels,
+        bundle.manifest.labels,
         bundle.recipe.window.hop_s,
-        task=manifest.task,
-        calibrated={
-            label for label, one in settings.items() if one in presets.get(label, {}).values()
-        },
+        task=bundle.manifest.task,
+        presets=bundle_presets(bundle),
     )
 
 
@@ -109,38 +110,38 @@ class DetectionSink:
     """Sink of decodes that hands every detection, suppressed ones too, to its outputs.
 
     It reports each as an event, ``detected`` or ``suppressed``, and keeps count of those sent.
-    `triggers`, one of the outputs, learns of each decode's quality first.
+    `triggers` learn of each decode's quality first. A change of a threshold is reported, logged,
+    and sent to `marks` as ``threshold FROM TO``, with the output's name where several are detected.
+
+    Attributes
+    ----------
+    sending : bool
+        Whether detections go to `outlet`; triggers are armed apart from that.
     """
 
     def __init__(
         self,
         detector: Detector,
-        outputs: Sequence[Sink[Detection]],
+        outlet: Sink[Detection] | None,
         on_event: Callable[..., None],
         triggers: Triggers | None = None,
+        marks: MarkerOutlet | None = None,
+        sending: bool = True,
     ) -> None:
-        self._detector, self._outputs, self._on_event = detector, tuple(outputs), on_event
-        self._triggers = triggers
-        self.n_sent = 0
-
-    def status(self) -> dict[str, object]:
-        """What is detected, by which thresholds, and how many were sent; for JSON."""
-        keys = ("up", "down", "hold_s", "refractory_s", "max_per_min")
-        thresholds = {
-            label: {key: getattr(one, key) for key in keys}
-            | {"calibrated": self._detector.calibrated[label]}
-            for label, one in self._detector.settings.items()
-        }
-        return {"thresholds": thresholds, "sent": self.n_sent}
+        self._detector, self._outlet, self._on_event = detector, outlet, on_event
+        self._triggers, self._marks = triggers, marks
+        self.sending, self.n_sent = sending, 0
 
     def push(self, item: Decode) -> None:
         """Take a decode of the loop."""
         if self._triggers is not None:
             self._triggers.observe(item.quality)
         for found in self._detector(item):
-            for output in self._outputs:
-                output.push(found)
-            self.n_sent += not found.suppressed
+            if self._outlet is not None and self.sending:
+                self._outlet.push(found)
+                self.n_sent += not found.suppressed
+            if self._triggers is not None:
+                self._triggers.push(found)
             about = asdict(found)
             if reason := about.pop("suppressed"):
                 self._on_event("suppressed", **about, reason=reason)
@@ -149,8 +150,107 @@ class DetectionSink:
 
     def close(self) -> None:
         """Close the outputs."""
-        for output in self._outputs:
-            output.close()
+        for output in (self._outlet, self._triggers, self._marks):
+            if output is not None:
+                output.close()
+
+    def status(self) -> dict[str, object]:
+        """By which thresholds it detects, whether that is sent, and how many were; for JSON."""
+        calibrated = self._detector.calibrated
+        thresholds = {
+            label: one.model_dump() | {"calibrated": calibrated[label]}
+            for label, one in self._detector.settings.items()
+        }
+        sending = self.sending and self._outlet is not None
+        return {"sending": sending, "sent": self.n_sent, "thresholds": thresholds}
+
+    def move(self, words: Sequence[str], by: str) -> None:
+        """Change a threshold by the words ``UP [DOWN] [LABEL]``, or ``PRESET [LABEL]``.
+
+        Raises
+        ------
+        SettingsError
+            The words say no threshold that can be, or it is not known of which output.
+        """
+        now, presets = self._detector.settings, self._detector.presets
+        numbers: list[float] = []
+        rest = list(words)
+        while rest and len(numbers) < 2 and _is_number(rest[0]):
+            numbers.append(float(rest.pop(0)))
+        preset = rest.pop(0) if not numbers and rest else None
+        labels = [" ".join(rest)] if rest else list(now)
+        if not now:
+            raise SettingsError("threshold: this decoder detects nothing: set detect at its start")
+        if (rest and labels[0] not in now) or (preset is None and len(labels) > 1):
+            raise SettingsError(f"threshold: of which output: expected one of {', '.join(now)}")
+        if preset is None and not numbers:
+            raise SettingsError("threshold: expected UP [DOWN] [LABEL] or PRESET, got nothing")
+        wanted = {}
+        for label in labels:
+            if preset is None:
+                wanted[label] = _moved(now[label], numbers, label)
+            elif preset in (of := presets.get(label, {})):
+                wanted[label] = of[preset]
+            else:
+                raise SettingsError(
+                    f"threshold {preset}: expected a number or a preset of this decoder: "
+                    f"{', '.join(of) or 'it has none'}"
+                )
+        for label, one in wanted.items():
+            self._move(label, now[label], one, by)
+
+    def _move(self, label: str, was: DetectSettings, one: DetectSettings, by: str) -> None:
+        self._detector.change(label, one)
+        about: dict[str, object] = {
+            "label": label,
+            "was": was.up,
+            **one.model_dump(include={"up", "hold_s", "refractory_s"}),
+            "down": one.low,
+            "calibrated": self._detector.calibrated[label],
+            "by": by,
+        }
+        if self._marks is not None:
+            name = f" {label}" if len(self._detector.settings) > 1 else ""
+            self._marks.push(f"threshold {was.up:.4g} {one.up:.4g}{name}", lsl_clock())
+        if self._triggers is not None:
+            self._triggers.note({"threshold": about})
+        self._on_event("threshold", **about)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _moved(now: DetectSettings, numbers: Sequence[float], label: str) -> DetectSettings:
+    try:
+        return now.moved_to(*numbers)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"threshold of {label}: {reason}") from error
+
+
+def no_detections(on_event: Callable[..., None]) -> DetectionSink:
+    """Sink that detects nothing."""
+    return DetectionSink(Detector({}, ()), None, on_event)
+
+
+class Gate:
+    """Sink that hands items on until a stop is asked for: what comes later goes nowhere."""
+
+    def __init__(self, sink: Sink[Decode], stopped: Callable[[], bool]) -> None:
+        self._sink, self._stopped = sink, stopped
+
+    def push(self, item: Decode) -> None:
+        """Hand a decode on."""
+        if not self._stopped():
+            self._sink.push(item)
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
 
 
 def open_detections(
@@ -162,12 +262,14 @@ def open_detections(
 ) -> DetectionSink:
     """Sink that detects, and opens where detections go; nothing where none are wanted."""
     name, calibrated = settings.outlet.name, detector.calibrated
-    outputs: list[Sink[Detection]] = []
-    if calibrated:
-        to = events_name(name)
-        outputs += [DetectionOutlet(name, source_id=to, bundle_id=bundle.id), triggers]
-        on_event("detecting", calibrated=calibrated, to=to)
-    return DetectionSink(detector, outputs, on_event, triggers)
+    if not calibrated:
+        return DetectionSink(detector, None, on_event, triggers)
+    to, marks = events_name(name), manual_marks_name(name)
+    outlet = DetectionOutlet(name, source_id=to, bundle_id=bundle.id)
+    changes = MarkerOutlet(marks, source_id=marks)
+    sending = settings.outlet.detections
+    on_event("detecting", calibrated=calibrated, to=to, sending=sending)
+    return DetectionSink(detector, outlet, on_event, triggers, changes, sending)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream_names import (
     decode_name,
     events_name,
+    manual_marks_name,
     sender_of,
     status_name,
     triggers_name,
@@ -248,10 +249,11 @@ def stream_filter(
 ) -> Callable[[StreamSummary], bool]:
     """Whether a stream is recorded: any where nothing is named, but never our own status.
 
-    With the decodes of a decoder go its events and its trigger log, if it detects some.
+    With the decodes of a decoder go its events, its trigger log and changes of its thresholds.
     """
     senders = {sender_of(name) for name in names if name != sender_of(name)}
-    taken = {*names, *map(events_name, senders), *map(triggers_name, senders)}
+    others_of = (events_name, triggers_name, manual_marks_name)
+    taken = {*names, *(name_of(sender) for name_of in others_of for sender in senders)}
 
     def wanted(row: StreamSummary) -> bool:
         if row.name == own and row.source_id == own:

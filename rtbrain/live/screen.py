@@ -48,7 +48,8 @@ _SENTENCES: dict[str, str] = {
     "valid": "decodes are valid",
     "invalid": "no valid decodes: {reason}",
     "decoding": "decoding ({mode}{population}) to {to}; Ctrl-C ends it",
-    "detecting": "detecting {calibrated} to {to}",
+    "detecting": "detecting {calibrated} to {to}{sending}",
+    "threshold": "threshold of {label}: {up}, was {was}, by {by}{calibrated}",
     "detected": "{label} detected ({value}){calibrated}",
     "suppressed": "",
     "outputs": "outputs: {outputs}; disarmed",
@@ -121,6 +122,8 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("detecting", "calibrated"): lambda labels: ", ".join(
         label if calibrated else f"{label} (not calibrated)" for label, calibrated in labels.items()
     ),
+    ("detecting", "sending"): lambda sending: "" if sending else "; not sent yet",
+    ("threshold", "calibrated"): lambda calibrated: "" if calibrated else "; not calibrated",
     ("detected", "value"): lambda value: f"{value:.3g}",
     ("detected", "calibrated"): lambda calibrated: "" if calibrated else "; not calibrated",
     ("decoding", "population"): lambda text: f"; {text}" if text else "",

@@ -20,7 +20,8 @@ from rtbrain.decoder import Adaptation, Bundle
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
 from rtbrain.live.detections import (
-    DetectionSink,
+    Gate,
+    no_detections,
     open_decodes,
     open_detections,
     session_detector,
@@ -70,6 +71,8 @@ class LiveSession:
         ``n_decodes``, ``n_lost``, ``n_skipped``: valid decodes, samples lost, windows skipped.
     triggers : Triggers
         The gate of the outputs that act on the world.
+    detections : DetectionSink
+        What is detected, by which thresholds, and whether it is sent.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class LiveSession:
     ) -> None:
         self.state = "starting"
         self.triggers = Triggers((), None, self.emit)
+        self.detections = no_detections(self.emit)
         self.last: LiveDecode | None = None
         self.totals = StatusReport(self)
         self._settings, self._bundle = settings, bundle
@@ -138,10 +142,11 @@ class LiveSession:
                     )
                 )
                 # And its events, so that recorders find them before the first.
-                detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
-                stack.callback(detections.close)
+                of = (detector, settings, bundle, self.emit, self.triggers)
+                self.detections = open_detections(*of)
+                stack.callback(self.detections.close)
                 self._metrics.also = {
-                    "detections": detections.status,
+                    "detections": self.detections.status,
                     "triggers": self.triggers.status,
                 }
                 stack.enter_context(control_channel(name, self, self.emit))
@@ -152,7 +157,7 @@ class LiveSession:
                 self._poll_recorder = stack.enter_context(recording)
                 if turn.restarts:
                     self.emit("restarted", restarts=turn.restarts, reason=turn.reason)
-                self._run_and_report(self._status, detections)
+                self._run_and_report(self._status)
         except BaseException as error:
             self.state, self._error = "failed", error
             raise
@@ -181,18 +186,12 @@ class LiveSession:
         return True
 
     def stop(self) -> None:
-        """End the session and wait until its streams are closed; safe to call twice.
-
-        Raises
-        ------
-        RtbrainError
-            The session failed.
-        """
+        """End the session and `wait` until its streams are closed; safe to call twice."""
         self._stopping.set()
         self.wait()
 
     def end(self) -> None:
-        """Ask the session to end."""
+        """Send no decode and no detection more, at once, and ask the session to end."""
         self._stopping.set()
 
     def __enter__(self) -> Self:
@@ -213,13 +212,7 @@ class LiveSession:
             self._thread.join()
 
     def arm(self, by: str = "Python") -> None:
-        """Let the outputs act on the world from now on; refused while decodes are not valid.
-
-        Raises
-        ------
-        OutputError
-            Nothing is armed: with the reason.
-        """
+        """Let the outputs act on the world from now on; an OutputError where that cannot be."""
         self.triggers.arm(by)
 
     def disarm(self, reason: str = "by Python") -> None:
@@ -267,14 +260,14 @@ class LiveSession:
         if self._on_event is not None:
             self._on_event(event, **fields)
 
-    def _run_and_report(self, status: StatusOutlet, detections: DetectionSink) -> None:
+    def _run_and_report(self, status: StatusOutlet) -> None:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
             outlets.callback(self.triggers.close)
             never_began = False
             try:
-                self._decode(outlets, detections)
+                self._decode(outlets)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
                 never_began = self.last is None
@@ -283,7 +276,7 @@ class LiveSession:
                 if not never_began:
                     self.totals.report_totals()
 
-    def _decode(self, outlets: ExitStack, detections: DetectionSink) -> None:
+    def _decode(self, outlets: ExitStack) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
         turn, given = self._turn, (self.emit, self._is_over)
         source = patiently(
@@ -318,16 +311,17 @@ class LiveSession:
             require_realtime(decoder, recipe, settings, n_channels, self.emit, self._allow_late)
             outlet = open_decodes(settings, bundle, decoder[0], self._metrics.inputs)
             outlets.callback(outlet.close)
-            outlets.callback(detections.close)
+            outlets.callback(self.detections.close)
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
             if isinstance(stages[1], Adaptation):
                 self._forget_labels = stages[1].forget_labels
             keeper = stack.enter_context(saved.keeper(decoder[0]))
+            gated = [Gate(sink, self._stopping.is_set) for sink in (outlet, self.detections)]
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(
                 stages,
                 source,
-                (self.totals, outlet, detections, self, self._metrics, keeper),
+                (self.totals, *gated, self, self._metrics, keeper),
                 self.totals,
                 latest_only=settings.backlog == "latest",
                 coverage_floor=recipe.coverage_floor,

@@ -4,7 +4,7 @@ import json
 import math
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -60,7 +60,8 @@ class TriggerRow:
 class TriggerLog:
     """Writes rows in a thread of its own: neither a disk nor a listener holds a decision up.
 
-    In the file, the rows of each session follow a line about it, ``session``, which is no row.
+    In the file, the rows of each session follow a line about it, ``session``, which is no row; nor
+    is one about a ``threshold`` that was changed.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class TriggerLog:
         self._stream = SentStream(
             text_info(to, TRIGGERS_TYPE, to, origin="decoder", bundle_id=bundle_id)
         )
-        self._rows: queue.Queue[TriggerRow | None] = queue.Queue(_MAX_WAITING)
+        self._rows: queue.Queue[tuple[float, dict[str, object]] | None] = queue.Queue(_MAX_WAITING)
         self.n_dropped = 0
         self._failed = self._given_up = False
         about = {
@@ -95,8 +96,17 @@ class TriggerLog:
 
     def push(self, item: TriggerRow) -> None:
         """Log a row; one that finds no room is dropped, and counted."""
+        self._put(item.detection.t_ready, item.values())
+
+    def note(self, about: Mapping[str, object]) -> None:
+        """Log what is no decision, as a change of a threshold: a line that is no row."""
+        self._put(math.nan, finite(dict(about)))
+
+    def _put(self, at_s: float, values: dict[str, object]) -> None:
         try:
-            self._rows.put_nowait(item)
+            self._rows.put_nowait(
+                (at_s if math.isfinite(at_s) else float(pylsl.local_clock()), values)
+            )
         except queue.Full:
             self.n_dropped += 1
 
@@ -125,11 +135,9 @@ class TriggerLog:
 
     def _run(self) -> None:
         while (row := self._rows.get()) is not None and not self._given_up:
-            line = json.dumps(row.values(), allow_nan=False, ensure_ascii=False)
-            at = row.detection.t_ready
-            self._stream.outlet.push_sample(
-                [line], at if math.isfinite(at) else pylsl.local_clock()
-            )
+            at_s, values = row
+            line = json.dumps(values, allow_nan=False, ensure_ascii=False)
+            self._stream.outlet.push_sample([line], at_s)
             self._write(line)
 
     def _write(self, line: str) -> None:

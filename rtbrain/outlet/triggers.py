@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -17,7 +17,6 @@ from rtbrain.outlet.datagrams import open_osc, open_udp
 from rtbrain.outlet.serial_port import open_serial
 from rtbrain.outlet.trigger_log import TriggerLog, TriggerRow
 from rtbrain.outlet.trigger_worker import Job, TriggerOutput, Worker
-from rtbrain.stage import Sink
 from rtbrain.types import Detection, Quality
 
 _ARM_S = 6.0
@@ -49,7 +48,7 @@ class Triggers:
     def __init__(
         self,
         outputs: Sequence[TriggerOutput],
-        log: Sink[TriggerRow] | None,
+        log: TriggerLog | None,
         report: Callable[..., None],
         *,
         disarm_after_s: float = 5.0,
@@ -229,6 +228,11 @@ class Triggers:
                 self.n_suppressed += 1
         if self._log is not None:
             self._log.push(row)
+
+    def note(self, about: Mapping[str, object]) -> None:
+        """Log what is no decision, as a change of a threshold."""
+        if self._log is not None:
+            self._log.note(about)
 
     def _report_changes(self) -> None:
         """Report what has changed, in that order; a thread that is at it reports it for others."""

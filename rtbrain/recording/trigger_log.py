@@ -57,7 +57,7 @@ def trigger_events(rows: Iterable[tuple[float, str]]) -> tuple[list[Event], int]
             fields = None
         if isinstance(fields, dict) and isinstance(fields.get("label"), str):
             events.append(_event(decided_s, fields))
-        else:
+        elif not isinstance(fields, dict) or "threshold" not in fields:  # which is no decision
             n_unread += 1
     return events, n_unread
 

@@ -12,12 +12,17 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import platformdirs
 import pytest
 
-from rtbrain.errors import OutputError, SettingsError, StreamError
+from rtbrain.config import DetectSettings
+from rtbrain.detect import Detector
+from rtbrain.errors import OutputError, StreamError
 from rtbrain.live import control
-from rtbrain.live.control import command_decoder, control_channel, keys
+from rtbrain.live.control import control_channel, describe_status, keys, send_command
+from rtbrain.live.detections import DetectionSink, no_detections
+from rtbrain.types import Decode, Detection
 from tests.conftest import wait_until
 from tests.outlet.test_triggers import VALID, Bench, Fake
 
@@ -35,6 +40,7 @@ class Session:
         self.state, self.ended = "live", threading.Event()
         self.bench = Bench(Fake(), valid=False)
         self.triggers = self.bench.gate
+        self.detections = no_detections(lambda *_, **__: None)
 
     def end(self):
         self.ended.set()
@@ -51,22 +57,73 @@ def session():
 
 def test_another_program_arms_disarms_asks_and_stops(session):
     with pytest.raises(OutputError, match="no valid decode"):
-        command_decoder(NAME, "arm")
+        send_command(NAME, "arm")
     session.triggers.observe(VALID)
-    assert command_decoder(NAME, "status") == {
+    assert send_command(NAME, "status") == {
         "state": "live",
+        "detections": {"sending": False, "sent": 0, "thresholds": {}},
         "armed": False,
         "reason": "not armed yet",
         "outputs": ["fake"],
         "sent": 0,
         "suppressed": 0,
     }
-    assert command_decoder(NAME, "arm")["armed"]
+    assert send_command(NAME, "arm")["armed"]
     assert session.bench.events[-1][1]["by"] == "another program"
-    assert command_decoder(NAME, "disarm")["reason"] == "by another program"
-    command_decoder(NAME, "arm")
-    assert not command_decoder(NAME, "stop")["armed"]
+    assert send_command(NAME, "disarm")["reason"] == "by another program"
+    send_command(NAME, "arm")
+    assert not send_command(NAME, "stop")["armed"]
     assert session.ended.is_set()
+
+
+def test_detections_are_switched_on_and_a_threshold_moves_with_its_lower_one(session):
+    events, marks, lines = [], [], []
+    presets = {"speech": {"few_alarms": DetectSettings(up=0.9, down=0.8, hold_s=0.2)}}
+    labels, settings = ("rest", "speech"), {"speech": DetectSettings(up=0.7, down=0.5)}
+    session.detections = DetectionSink(
+        Detector(settings, labels, 0.1, presets=presets),
+        SimpleNamespace(push=events.append, close=lambda: None),
+        lambda event, **about: events.append((event, about)),
+        SimpleNamespace(observe=lambda _: None, push=lambda _: None, note=lines.append),
+        SimpleNamespace(push=lambda text, at_s: marks.append(text)),
+        sending=False,
+    )
+
+    def found(value, t_s):
+        session.detections.push(Decode(np.array([1 - value, value], np.float32), t_s, t_s, VALID))
+        return [one.value for one in events if isinstance(one, Detection)]
+
+    assert not found(0.72, 0.0)
+    assert session.detections.n_sent == 0
+    assert send_command(NAME, "detections on")["detections"]["sending"]
+    send_command(NAME, "threshold 0.75")
+    found(0.1, 0.1)
+    assert not found(0.72, 0.2)
+    assert found(0.8, 5.0) == pytest.approx([0.8])
+    now = send_command(NAME, "status")["detections"]["thresholds"]["speech"]
+    # As far below, in logits: ln(0.7 / 0.3) = ln(0.75 / 0.25) - ln(d / (1 - d)).
+    assert now["down"] == pytest.approx(1 / (1 + np.exp(-(np.log(3) - np.log(7 / 3)))), abs=1e-4)
+    assert not now["calibrated"]
+    send_command(NAME, "threshold 0.8 0.6 speech")
+    assert send_command(NAME, "threshold few_alarms")["detections"]["thresholds"] == {
+        "speech": presets["speech"]["few_alarms"].model_dump() | {"calibrated": True}
+    }
+    assert marks == ["threshold 0.7 0.75", "threshold 0.75 0.8", "threshold 0.8 0.9"]
+    reported = [one[1] for one in events if isinstance(one, tuple) and one[0] == "threshold"]
+    assert [one["threshold"] for one in lines] == reported
+    assert (reported[1]["was"], reported[1]["up"], reported[1]["down"]) == (0.75, 0.8, 0.6)
+    assert not send_command(NAME, "detections off")["detections"]["sending"]
+    for words, why in (
+        ("0.8 0.9", "expected down at or below up, got down 0.9, up 0.8"),
+        ("1.5", "expected thresholds above 0 and at most 1"),
+        ("nan", "a preset of this decoder: few_alarms"),
+        ("", r"expected UP \[DOWN\] \[LABEL\] or PRESET"),
+        ("0.5 music", "of which output: expected one of speech"),
+    ):
+        with pytest.raises(OutputError, match=why):
+            send_command(NAME, f"threshold {words}")
+    assert len(marks) == 3
+    assert "detections thresholds speech up: 0.9" in describe_status(send_command(NAME, "status"))
 
 
 def test_nobody_else_can_reach_the_channel_and_it_goes_with_the_session(folder, session):
@@ -91,22 +148,22 @@ def test_text_that_is_no_command_is_answered_and_a_caller_that_hangs_holds_nobod
     assert "expected one of arm, disarm, stop, status" in json.loads(links[1].recv(1024))["error"]
     links[2].sendall(b"status")
     links[2].close()
-    assert command_decoder(NAME, "status")["state"] == "live"
+    assert send_command(NAME, "status")["state"] == "live"
     for link in links:
         link.close()
 
 
 def test_a_decoder_that_is_absent_or_was_killed_is_named(folder, session):
     with pytest.raises(StreamError, match="no decoder 'none' of yours answers"):
-        command_decoder("none", "status")
-    with pytest.raises(SettingsError, match="expected one of arm"):
-        command_decoder(NAME, "fire")
+        send_command("none", "status")
+    with pytest.raises(OutputError, match=r"expected one of arm.*, got 'fire'"):
+        send_command(NAME, "fire")
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(control._place("killed")))
     with pytest.raises(StreamError, match="no decoder 'killed'"):
-        command_decoder("killed", "status")
+        send_command("killed", "status")
     with control_channel("killed", session, lambda *_, **__: None):
-        assert command_decoder("killed", "status")["state"] == "live"
+        assert send_command("killed", "status")["state"] == "live"
 
 
 def test_a_second_decoder_of_a_name_takes_no_commands_and_reports_why(session):
@@ -115,7 +172,7 @@ def test_a_second_decoder_of_a_name_takes_no_commands_and_reports_why(session):
         assert events == [
             ("control_failed", {"reason": "another decoder of this name takes commands"})
         ]
-    assert command_decoder(NAME, "status")["state"] == "live"
+    assert send_command(NAME, "status")["state"] == "live"
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(folder):
@@ -130,7 +187,7 @@ def test_without_such_sockets_a_word_in_a_file_of_the_user_lets_one_in(folder, m
     monkeypatch.setattr(control, "_UNIX", False)
     session = Session()
     with control_channel(NAME, session, lambda *_, **__: None):
-        assert command_decoder(NAME, "status")["state"] == "live"
+        assert send_command(NAME, "status")["state"] == "live"
         (place,) = folder.iterdir()
         port, token = place.read_text().split()
         with socket.create_connection(("127.0.0.1", int(port))) as link:

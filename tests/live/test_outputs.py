@@ -8,8 +8,10 @@ import sys
 import threading
 import uuid
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pylsl
 import pytest
 import pyxdf
 
@@ -18,8 +20,8 @@ from rtbrain.check.trigger_device import TriggerDevice
 from rtbrain.config import DecodeSettings, parse_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import OutputError, RtbrainError, SettingsError, StreamError
-from rtbrain.live.control import command_decoder
-from rtbrain.live.detections import open_detections, session_detector, session_triggers
+from rtbrain.live.control import send_command
+from rtbrain.live.detections import Gate, open_detections, session_detector, session_triggers
 from rtbrain.live.run import live_line
 from rtbrain.outlet import SignalOutlet
 from rtbrain.recording.export.run import BidsLabels, export_recording
@@ -116,7 +118,9 @@ def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged
             session.arm()
             assert "ARMED: " in live_line(session).plain
             wait_until(lambda: session.triggers.n_sent >= 8)
-            status = command_decoder(name, "disarm")
+            moved = program("control", name, "threshold", 0.501)
+            assert "detections thresholds speech up: 0.501" in moved.stdout, moved.stderr
+            status = send_command(name, "disarm")
             assert not status["armed"]
             wait_until(lambda: not device.armed)
             n_sent, before = session.triggers.n_sent, session.triggers.n_suppressed
@@ -128,6 +132,9 @@ def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged
         fired = device.fired
     about, *lines = map(json.loads, out.with_suffix(".jsonl").read_text().splitlines())
     assert about["session"]["bundle"] == read_bundle(bundle).id
+    ((number, moved),) = [one for one in enumerate(lines) if "threshold" in one[1]]
+    assert (moved["threshold"]["was"], moved["threshold"]["up"]) == (0.5, 0.501)
+    del lines[number]
     sent = {
         kind: [one["number"] for one in lines if one["sent"] and one["output"].startswith(kind)]
         for kind in ("udp", "serial")
@@ -143,24 +150,52 @@ def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged
     of_file = [dict(one.about)["trigger_number"] for one in recording.triggers]
     lines = lines[-len(of_file) :]  # the recorder began later
     assert of_file == [str(one["number"] or "n/a") for one in lines]
-    assert not recording.events  # nothing that a decoder did is a label
+    # Nothing that a decoder did is a label; that its threshold was moved is in the recording.
+    assert [one.text for one in recording.events] == ["threshold 0.5 0.501"]
     root = tmp_path / "dataset"
     export_recording(recording, root, "bids", labels=BidsLabels(), mains_hz=60.0)
     recording.close()
     (table,) = root.rglob("*_events.tsv")
     rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
     assert {*rows[0]} == {"onset", "duration", "trial_type", *TRIGGER_COLUMNS}
+    assert [row["trial_type"] for row in rows].count("threshold 0.5 0.501") == 1
     rows = [row for row in rows if row["trial_type"] == "trigger"]
     about = json.loads(table.with_suffix(".json").read_text())
     assert about.keys() == TRIGGER_COLUMNS.keys()
     assert [row["trigger_status"] for row in rows].count("sent") == n_sent
     assert {row["brain_state"] for row in rows} == {"speech"}
     streams = {one["info"]["name"][0]: one for one in pyxdf.load_xdf(out)[0]}
+    assert streams[f"{name}-marks"]["time_series"] == [["threshold 0.5 0.501"]]
+    status = [json.loads(line) for (line,) in streams[f"{name}-status"]["time_series"]]
+    assert [one["up"] for one in status if one["event"] == "threshold"] == [0.501]
     origin_s = streams[name]["time_stamps"][0]
     at_s = [(one["t_sent"] if one["sent"] else one["t_ready"]) - origin_s for one in lines]
     onsets = sorted(one for one in at_s if one >= 0)  # the signal's first sample came after one
     found = sorted(float(row["onset"]) for row in rows)
     np.testing.assert_allclose(found, onsets, atol=0.01)
+
+
+def test_detections_leave_once_they_are_switched_on_and_nothing_after_a_stop(bundle, name):
+    overrides = (*DETECT, "outlet.detections=false")
+    with rtbrain.run(bundle, name, name=name, overrides=overrides) as session:
+        (info,) = pylsl.resolve_byprop("name", f"{name}-events", 1, 20)
+        inlet = pylsl.StreamInlet(info, recover=False)
+        inlet.open_stream(20.0)
+        wait_until(lambda: session.triggers.n_suppressed >= 2)  # so many were detected
+        assert inlet.pull_sample(timeout=0.0) == (None, None)
+        assert not send_command(name, "status")["detections"]["sent"]
+        send_command(name, "detections on")
+        assert json.loads(inlet.pull_sample(timeout=20.0)[0][0])["label"] == "speech"
+        send_command(name, "stop")
+        n_sent = session.detections.n_sent
+        wait_until(lambda: session.state == "stopped")
+        assert session.detections.n_sent == n_sent
+        inlet.close_stream()
+    sent = []
+    gate = Gate(SimpleNamespace(push=sent.append, close=lambda: None), lambda: len(sent) == 2)
+    for number in range(4):
+        gate.push(number)
+    assert sent == [0, 1]
 
 
 def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
@@ -171,7 +206,7 @@ def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
 
     def armed():
         try:
-            return command_decoder(name, "status")["armed"]
+            return send_command(name, "status")["armed"]
         except StreamError:
             return False
 
@@ -179,8 +214,8 @@ def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
         wait_until(armed)
         for key, becomes in ((b"\x1b", False), (b"a", True), (b"\x1b", False)):
             press_until(master, key, lambda becomes=becomes: armed() is becomes)
-            seen.append(command_decoder(name, "status")["reason"])
-        command_decoder(name, "stop")
+            seen.append(send_command(name, "status")["reason"])
+        send_command(name, "stop")
 
     with os.fdopen(slave, "r", closefd=False) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)

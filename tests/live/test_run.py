@@ -111,7 +111,8 @@ def test_a_session_detects_by_the_settings_and_says_that_they_are_not_calibrated
         told["thresholds"]["speech"].items()
         >= {"up": 0.5, "down": None, "calibrated": False}.items()
     )
-    assert events["detecting"] == {"calibrated": {"speech": False}, "to": f"{name}-events"}
+    told = {"calibrated": {"speech": False}, "to": f"{name}-events", "sending": True}
+    assert events["detecting"] == told
     assert events["detected"].items() >= {"label": "speech", "calibrated": False}.items()
 
 

@@ -80,6 +80,8 @@ class Metrics:
         if event in _STATES:
             self._state = event
         self._n_reconnections += event == "recovered"
+        if event in ("threshold", "armed", "disarmed"):
+            self._summary_s = -math.inf  # which a window shows
         if event == "channel_bad":
             self._bad[str(fields["channel"])] = str(fields["reason"])
         elif event == "channel_good":
