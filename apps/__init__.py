@@ -7,6 +7,7 @@ COMMANDS = {
     "doctor": ("doctor", BEDSIDE, "Check stream, machine and network before a session."),
     "streams": ("streams", BEDSIDE, "List the streams on the network, and who reads them."),
     "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
+    "cue": ("cue", BEDSIDE, "Show cues on a screen of their own, and send their markers."),
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
     "refit": ("refit", BEDSIDE, "Add a new session to a decoder, or keep the old one."),
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),

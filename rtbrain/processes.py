@@ -243,12 +243,12 @@ def interrupt_on_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def require_display() -> None:
+def require_display(otherwise: str = "use --headless-png OUT.png, or ") -> None:
     """Refuse to open a window where there is no display: Qt would abort the process."""
     if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM"):
         return
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise SettingsError("no display: use --headless-png OUT.png, or set DISPLAY")
+        raise SettingsError(f"no display: {otherwise}set DISPLAY")
 
 
 def use_lsl_scope(scope: str) -> None:

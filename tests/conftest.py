@@ -72,7 +72,9 @@ def _why_no_qt() -> str:
 NO_QT = _why_no_qt()
 # pytest-qt ends pytest where Qt cannot be loaded: it is kept from loading itself (pyproject.toml).
 pytest_plugins = [] if NO_QT else ["pytestqt.plugin"]
-collect_ignore_glob = ["view/*", "console/*", "apps/test_view*.py"] if NO_QT else []
+collect_ignore_glob = (
+    ["view/*", "console/*", "apps/test_view*.py", "apps/test_cue.py"] if NO_QT else []
+)
 
 
 def pytest_report_header() -> str:

@@ -53,6 +53,17 @@ def names_of(text: str | None, flag: str) -> tuple[str, ...] | None:
     return names
 
 
+def range_of(text: str | None, flag: str) -> tuple[float, float] | None:
+    """A range such as 4.8:11.2, or SettingsError; None for a flag that is not used."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        raise SettingsError(f"{flag} {text}: expected two numbers, as {flag} 2:3") from None
+    return low, high
+
+
 def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
     """Values of settings with ``key=value`` pairs put in, as ``--set splits.n_folds=4``.
 

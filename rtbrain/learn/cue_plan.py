@@ -281,7 +281,7 @@ def _runs(
         starts = [n for n, (_, text) in enumerate(markers) if is_plan(text)][:1]
     if not starts:
         return []
-    found = []
+    found: list[_Run] = []
     for first, last in zip(starts, [*starts[1:], len(markers)], strict=True):
         plan = parse_settings(
             plan_values(markers[first][1]), CuePlan, where="the plan of cues in a marker"

@@ -1,1 +1,1 @@
-"""The cue screen, and the process that shows it."""
+"""The cue screen: what the participant sees, and the markers of it. A process of its own."""

@@ -1,0 +1,247 @@
+"""Runs the cue screen: frames, their markers over LSL, and what an operator asks for."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as LateError
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import randbelow
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+
+from rtbrain.config.files import parse_settings, read_settings
+from rtbrain.console.cues.schedule import CueSchedule, Scene, unknown
+from rtbrain.console.cues.screen import CueScreen, load_picture
+from rtbrain.errors import RtbrainError, SettingsError, plain_text
+from rtbrain.learn.cue_plan import ScreenPlan
+from rtbrain.live.control import serve_commands
+from rtbrain.outlet import MarkerOutlet
+from rtbrain.processes import handle_end
+from rtbrain.stream.lsl.inlet import lsl_clock
+
+_ANSWER_S, _HIDDEN_S = 5.0, 2.0
+_LOOK_MS, _SETTLE_MS = 100, 500
+_THANKS_MS = 4000  # for which the last scene stays
+
+
+def read_plan(path: Path | None, values: Mapping[str, Any]) -> ScreenPlan:
+    """The plan of a YAML file, or of nothing, with other values in it, and a seed if it has none.
+
+    Pictures are found from the folder of the file. Raises a SettingsError where the plan could
+    harm, comes at a strict pace, or names no picture.
+    """
+    found, where = ({}, "cues") if path is None else read_settings(str(path))
+    found = {"seed": randbelow(2**31)} | found | dict(values)
+    if "classes" not in found:
+        raise SettingsError("expected the classes of the cues: --classes rest,speech, or a --plan")
+    plan = parse_settings({"settle_s": 0.0} | found, ScreenPlan, where=where)
+    if "settle_s" not in found:
+        settle_s = min(ScreenPlan.model_fields["settle_s"].default, plan.duration_s[0] / 2)
+        plan = plan.model_copy(update={"settle_s": settle_s})
+    folder = Path() if path is None else path.parent
+    looks = {
+        text: look.model_copy(update={"picture": folder / look.picture} if look.picture else {})
+        for text, look in plan.looks.items()
+    }
+    for look in looks.values():
+        if look.picture is not None:
+            load_picture(look.picture)
+    return plan.model_copy(update={"looks": looks})
+
+
+def show_cues(
+    plan: ScreenPlan,
+    *,
+    name: str,
+    display: int | None = None,
+    windowed: bool = False,
+    on_status: Callable[[dict[str, Any]], None] = lambda status: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> dict[str, Any]:
+    """Show the cues of a plan from the first listener on, until the last or until it is ended.
+
+    Returns the figures of the frames, which are sent as the last marker too.
+
+    Parameters
+    ----------
+    name : str
+        Of the marker stream, and of the program for `rtbrain.live.control.send_command`.
+    display : int, optional
+        Number of the display; by default the second, or a window where there is one alone.
+    on_status, on_note : callable
+        Called at each change of the screen with `CueSchedule.status`, and with one line.
+    """
+    application = QGuiApplication.instance() or QGuiApplication([sys.argv[0]])
+    with ExitStack() as stack:
+        screen = CueScreen(display, windowed, lsl_clock)
+        stack.callback(screen.close)
+        outlet = MarkerOutlet(name, source_id=f"{name}-screen")
+        stack.callback(outlet.close)
+        run = CueRun(CueSchedule(plan), screen, outlet, on_status, on_note)
+        stack.callback(run.close)
+        handle_end(lambda *_: run.stop())
+        stack.enter_context(serve_commands(name, run.answer, "cue screen"))
+        run.wait_for_listener()
+        application.exec()
+    return run.figures()
+
+
+class CueRun(QObject):
+    """A schedule on a screen."""
+
+    _asked = Signal(object, object)
+
+    def __init__(
+        self,
+        schedule: CueSchedule,
+        screen: CueScreen,
+        outlet: MarkerOutlet,
+        on_status: Callable[[dict[str, Any]], None],
+        on_note: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.schedule, self._screen, self._outlet = schedule, screen, outlet
+        self._on_status, self._on_note = on_status, on_note
+        self._waits: Scene | None = None  # for its frame
+        self._t_asked, self._hidden = 0.0, False
+        screen.shown.connect(self._shown)
+        screen.closed.connect(self.stop)
+        # A command comes from a thread of its own.
+        self._asked.connect(self._answer, Qt.ConnectionType.QueuedConnection)
+        self._due = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
+        self._due.timeout.connect(self._look)
+        self._listening = QTimer(self, interval=_LOOK_MS)
+        self._listening.timeout.connect(self._begin_if_heard)
+        self._pulse = QTimer(self, interval=_LOOK_MS)  # lets Python see signals to end
+        self._pulse.timeout.connect(self._look_for_frame)
+        self._pulse.start()
+
+    def wait_for_listener(self) -> None:
+        """Begin once somebody records the markers."""
+        self._screen.show_scene(self.schedule.scene, self._screen.clock())
+        self._report()
+        self._listening.start()
+        self._begin_if_heard()
+        if self._listening.isActive():
+            self._on_note("waiting until the markers are recorded")
+
+    def figures(self) -> dict[str, Any]:
+        """How exactly frames were shown."""
+        by = "frameSwapped" if self._screen.uses_opengl else "painted, without OpenGL"
+        return {
+            "stamped": by,
+            "refresh_hz": round(self._screen.refresh_hz, 3),
+            **self._screen.frames.summary(),
+        }
+
+    def stop(self) -> None:
+        """End the cues; a block that is on is left out."""
+        if self.schedule.scene.state != "ended":
+            self._show(self.schedule.obey("stop")[0])
+
+    def close(self) -> None:
+        """Stop all timers."""
+        for timer in (self._due, self._listening, self._pulse):
+            timer.stop()
+
+    def answer(self, line: str) -> dict[str, Any]:
+        """Follow a command out of any thread: the status after it, or the error."""
+        answer: Future[dict[str, Any]] = Future()
+        self._asked.emit(line, answer)
+        try:
+            return answer.result(_ANSWER_S)
+        except LateError:
+            return {"error": f"the cue screen did not answer in {_ANSWER_S:g} s"}
+
+    def _answer(self, line: str, answer: "Future[dict[str, Any]]") -> None:
+        try:
+            self._obey(line.split())
+            answer.set_result(self.schedule.status(self._screen.clock()) | self.figures())
+        except RtbrainError as error:
+            answer.set_result({"error": str(error)})
+
+    def _obey(self, words: list[str]) -> None:
+        match words:
+            case ["display", number] if number.isdecimal():
+                self._screen.move(int(number))
+            case [("pause" | "resume" | "drop" | "stop") as command]:
+                if self._waits is not None and command != "stop":
+                    raise SettingsError("the screen changes just now: try again")
+                scene, markers = self.schedule.obey(command)
+                self._send(markers, self._screen.clock())
+                if scene is not None:
+                    self._show(scene)
+                elif markers:
+                    self._report()
+            case ["status"]:
+                pass
+            case _:
+                raise unknown(" ".join(words))
+
+    def _begin_if_heard(self) -> None:
+        if self._outlet.wait_for_listeners(0.0):
+            self._listening.stop()
+            QTimer.singleShot(_SETTLE_MS, self, self._begin)
+
+    def _begin(self) -> None:
+        if self.schedule.scene.state == "ready" and self._waits is None:
+            self._show(self.schedule.begin())
+
+    def _look(self) -> None:
+        now = self._screen.clock()
+        if self._waits is None and (scene := self.schedule.due(now)) is not None:
+            self._show(scene, self.schedule.t_due)
+        elif self._waits is None:
+            self._wake(now)
+
+    def _show(self, scene: Scene | None, t_due: float | None = None) -> None:
+        if scene is not None:
+            self._waits, self._t_asked = scene, self._screen.clock()
+            self._due.stop()
+            self._screen.show_scene(scene, self._screen.clock() if t_due is None else t_due)
+
+    def _shown(self, scene: Scene, t: float) -> None:
+        if scene is not self._waits:
+            return  # the first one, or one that another has replaced
+        self._waits = None
+        self._send(scene.markers, t)
+        self.schedule.show(scene, t)
+        self._wake(t)
+        self._report()
+        if scene.state == "ended":
+            self._send((self.schedule.end_marker(self.figures()),), t)
+            QTimer.singleShot(_THANKS_MS, self, QGuiApplication.quit)
+
+    def _look_for_frame(self) -> None:
+        late = self._waits is not None and self._screen.clock() - self._t_asked > _HIDDEN_S
+        if late and not self._hidden:
+            self._on_note("the cue screen is hidden: its cues wait until it can be seen")
+        self._hidden = late
+
+    def _wake(self, now: float) -> None:
+        wait_s = self.schedule.t_due - now
+        if wait_s < 1e6:
+            self._due.start(max(0, int(1000 * wait_s)))
+
+    def _send(self, markers: Sequence[str], t: float) -> None:
+        for text in markers:
+            self._outlet.push(text, t)
+
+    def _report(self) -> None:
+        self._on_status(self.schedule.status(self._screen.clock()))
+
+
+def progress_line(status: Mapping[str, Any]) -> str:
+    """Status as one line of JSON, for a program."""
+    return json.dumps(status)
+
+
+def status_line(status: Mapping[str, Any]) -> str:
+    """Status as one line for a person."""
+    text = plain_text(str(status["text"] or status["state"]))
+    return f"{time.strftime('%H:%M:%S')}  {text}  ({status['done']} of {status['total']} shown)"
