@@ -19,4 +19,5 @@ def command(
 ) -> None:
     """Set up, calibrate, fit, run and review from one window; what runs outlives it."""
     require_display()
-    run_session(folder, theme=theme)
+    if not run_session(folder, theme=theme):
+        typer.echo(f"The session in {folder} is open: its window was brought forward.")

@@ -195,11 +195,14 @@ class Session:
         self._ended.discard(job)
         return started
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, note: str = "") -> None:
         """Ask a job to end; a second time, end it at once."""
-        if self.running(job):
-            if not self._jobs[job].stopping:
-                self._log.stop(job)
+        if not self.running(job):
+            return
+        if self._jobs[job].stopping:
+            self._jobs[job].kill()
+        else:
+            self._log.stop(job, note)
             self._jobs[job].stop()
 
     def log(self, command: Sequence[str] = (), note: str = "") -> None:

@@ -130,11 +130,22 @@ class Job:
         return self._lines
 
     def stop(self) -> None:
-        """Ask it to end; a second time, end it at once."""
+        """Ask it to end."""
+        self.stopping = True
         with suppress(psutil.Error):
             if self.running and self._process is not None:
-                (self._process.kill if self.stopping else self._process.terminate)()
+                self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once, with what it started."""
         self.stopping = True
+        if not self.running or self._process is None:
+            return
+        with suppress(psutil.Error):
+            children = self._process.children(recursive=True)
+            for process in (self._process, *children):
+                with suppress(psutil.Error):
+                    process.kill()
 
 
 def _parse(text: str, before: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

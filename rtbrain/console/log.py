@@ -59,9 +59,9 @@ class SessionLog:
         with suppress(OSError):
             self._t_last = self._path.stat().st_mtime
 
-    def stop(self, job: str) -> None:
+    def stop(self, job: str, note: str = "") -> None:
         """Add that a job is asked to end."""
-        self.note(f"{job} is stopped")
+        self.note(note or f"{job} is stopped")
         self._pause()
         if job not in FOREGROUND:
             self._write(f'kill "${job}"; wait "${job}"')

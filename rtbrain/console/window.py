@@ -1,6 +1,8 @@
 """The window of the console: menu, transport, rail, the page of a step, and its actions."""
 
+import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
@@ -8,15 +10,17 @@ from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from rtbrain.console.calibrate.page import CalibratePage
+from rtbrain.console.commands import stop_outputs
 from rtbrain.console.controls import ActionBar
 from rtbrain.console.fitting.page import FitPage
-from rtbrain.console.folder import Session
+from rtbrain.console.folder import JOBS, Session
+from rtbrain.console.keys import ConsoleKeys
 from rtbrain.console.page import STEPS, Action, Page
 from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
 from rtbrain.console.setup.page import SetupPage
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, one_line
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.texts import say
@@ -24,6 +28,7 @@ from rtbrain.view.theme import Theme, choose_theme, fill, plain_label, style_she
 
 PAGES: tuple[type[Page], ...] = (SetupPage, CalibratePage, FitPage, RunPage, ReviewPage)
 _POLL_MS = 50
+_END_S = 10.0
 _LEAST_PX = (1024, 700)
 _CONTENT_PX = 1400
 
@@ -66,6 +71,8 @@ class SessionWindow(QMainWindow):
         for number, step in enumerate(STEPS, 1):
             shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
             shortcut.activated.connect(lambda step=step: self.show_step(step))
+        self._keys = ConsoleKeys(self, self.stop_outputs)
+        self._leaving = False
         self.restyle(self.theme)
         self.show_step(self._first_step())
         self._timer = QTimer(self, interval=_POLL_MS)
@@ -153,12 +160,94 @@ class SessionWindow(QMainWindow):
         self.rail.restyle(theme)
         self.bar.restyle(theme)
 
+    @property
+    def outputs_on(self) -> bool:
+        """Whether a decoder sends: a job of this session, or another of its name."""
+        if self.session.running("decoder"):
+            return not self.session.jobs["decoder"].stopping
+        feeds = () if self.live is None else self.live.feeds
+        return any(feed.kind == "decode" and feed.state == "live" for feed in feeds)
+
+    def stop_outputs(self) -> bool:
+        """End decodes, detections and triggers at once; False where there are none."""
+        if not self.outputs_on:
+            return False
+        stop_outputs(self.session)
+        recorded = "stopped" if self.session.running("recorder") else "stopped_unrecorded"
+        self.bar.show_message(say(f"session.{recorded}", time=time.strftime("%H:%M:%S")))
+        self._show_actions()
+        return True
+
+    def come_forward(self) -> None:
+        """Show the window above others: somebody has started the console again."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def leave(self) -> None:
+        """Close the window without a question; what runs goes on."""
+        self._leaving = True
+        self.close()
+
+    def note_unexpected(
+        self, report: Callable[[type[BaseException], BaseException, TracebackType | None], object]
+    ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+        """An exception hook that says what went wrong in one line here too, beside `report`."""
+
+        def hook(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            report(kind, error, trace)
+            what = f"{kind.__name__}, {one_line(error)}"
+            self.bar.show_message(say("session.unexpected", what=what), "fix")
+
+        return hook
+
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Close the streams; the jobs go on."""
+        """Ask what becomes of what runs; then close the streams."""
+        asked = [job for job in self._running if job != "view"]
+        if asked and not self._leaving:
+            event.ignore()
+            self._ask_before_closing(asked)
+            return
         self._timer.stop()
         if self.live is not None:
             self.live.close()
         event.accept()
+
+    def _ask_before_closing(self, running: Sequence[str]) -> None:
+        *before, last = [say(f"session.jobs.{job}") for job in running]
+        words = f"{', '.join(before)} {say('session.and')} {last}" if before else last
+        many = "many" if len(running) > 1 else "one"
+        question = say(f"session.runs_{many}", what=f"{words[:1].upper()}{words[1:]}")
+        self.bar.ask(
+            question,
+            [
+                Action(say("session.keep"), self.leave),
+                Action(say("session.end_all"), lambda: self._end_all(time.monotonic())),
+                Action(say("session.cancel"), lambda: None),
+            ],
+        )
+
+    @property
+    def _running(self) -> list[str]:
+        return [job for job in JOBS if self.session.running(job)]
+
+    def _end_all(self, since: float) -> None:
+        """End what runs, the decoder before the recorder, and close once all has ended."""
+        running = self._running
+        if not running:
+            self.leave()
+            return
+        late = time.monotonic() > since + _END_S
+        others = [job for job in running if job != "recorder"]
+        for job in others or running:
+            # A recorder ends when the disk lets it: killed, it would lose what waits.
+            if not self.session.jobs[job].stopping or (late and job != "recorder"):
+                self.session.stop(job)
+        self.bar.show_message(say("session.ending"), "checking")
+        QTimer.singleShot(_POLL_MS, self, lambda: self._end_all(since))
 
     def _first_step(self) -> str:
         for job, step in (("decoder", "run"), ("cue", "calibrate"), ("fit", "fit")):

@@ -2,33 +2,17 @@
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
+from PySide6.QtWidgets import QDialog
 
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.page import STEPS, Action
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
-from rtbrain.view.streams.session import SessionUpdate
+from tests.console.stub import Runs, Streams
 
 KEY = Qt.Key
 CTRL = Qt.KeyboardModifier.ControlModifier
 ALT = Qt.KeyboardModifier.AltModifier
-
-
-class Streams:
-    """The streams of a session: it notes how it was opened, and whether it was closed."""
-
-    made: list["Streams"] = []  # noqa: RUF012
-
-    def __init__(self, **named):
-        self.named, self.closed, self.feeds, self.bad, self.montage = named, False, (), {}, None
-        self.wrong_amplitude = ""
-        Streams.made.append(self)
-
-    def poll(self):
-        return SessionUpdate(1.0)
-
-    def close(self):
-        self.closed = True
 
 
 @pytest.fixture
@@ -38,7 +22,8 @@ def window(qtbot, tmp_path):
     made = SessionWindow(Session(tmp_path / "s"), settings, connect=Streams)
     qtbot.addWidget(made)
     made.show()
-    return made
+    yield made
+    made.leave()
 
 
 def test_alt_and_a_number_show_each_step(qtbot, window):
@@ -101,3 +86,77 @@ def test_a_question_takes_the_place_of_the_actions_until_it_is_answered(window):
     assert done == ["end"]
     assert not window.bar.question
     assert [button.label() for button in window.bar.buttons] == ["Go"]
+
+
+@pytest.fixture
+def running(window):
+    jobs = {name: Runs(name) for name in ("decoder", "recorder")}
+    window.session._jobs.update(jobs)
+    window.poll()
+    return jobs
+
+
+def test_closing_asks_in_the_window_while_something_runs_and_closes_when_told_to(window, running):
+    window.close()
+    assert window.isVisible()
+    assert window.bar.question == "A recording and a decoder run."
+    _, _, cancel = window.bar.buttons
+    cancel.click()
+    assert window.isVisible()
+    assert not window.bar.question
+    window.close()
+    window.bar.buttons[0].click()
+    assert not window.isVisible()
+    assert all(job.running for job in running.values())
+
+
+def test_end_and_close_ends_the_recorder_last(qtbot, window, running):
+    order = []
+    for name, job in running.items():
+        job.stop = lambda stop=job.stop, name=name: (order.append(name), stop())
+    window.close()
+    window.bar.buttons[1].click()
+    qtbot.waitUntil(lambda: not window.isVisible())
+    assert order == ["decoder", "recorder"]
+
+
+def test_a_signal_to_end_closes_without_a_question(window, running):
+    window.leave()
+    assert not window.isVisible()
+    assert running["recorder"].running
+
+
+def test_escape_stops_outputs_before_an_open_menu_or_dialog_sees_it(qtbot, window, running):
+    dialog = QDialog(window)
+    dialog.setModal(True)
+    dialog.show()
+    qtbot.keyClick(dialog, KEY.Key_Escape)
+    assert running["decoder"].stopping
+    assert running["recorder"].running
+    assert dialog.isVisible()
+    assert window.bar.message.startswith("Outputs stopped by you at ")
+    assert window.bar.message.endswith("Recording goes on.")
+    qtbot.keyClick(dialog, KEY.Key_Escape)  # nothing is on: it closes what it closes elsewhere
+    assert not dialog.isVisible()
+
+
+def test_space_starts_nothing_and_enter_does(qtbot, window):
+    done = []
+    window.page.primary = Action("Go", lambda: done.append(1))
+    window.page.changed.emit()
+    (button,) = window.bar.buttons
+    button.setFocus()
+    qtbot.keyClick(button, KEY.Key_Space)
+    assert not done
+    qtbot.keyClick(button, KEY.Key_Return)
+    assert done == [1]
+
+
+def test_what_goes_wrong_in_the_window_is_one_line_in_it(window):
+    reported = []
+    hook = window.note_unexpected(lambda *error: reported.append(error))
+    hook(ValueError, ValueError("a\nb"), None)
+    assert (
+        window.bar.message == "Something unexpected went wrong: ValueError, a b. What runs goes on."
+    )
+    assert len(reported) == 1

@@ -1,0 +1,57 @@
+"""Commands of a session that several pages give: to record, and to stop all that leaves."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from rtbrain.console.folder import Session
+from rtbrain.errors import RtbrainError
+from rtbrain.live.control import send_command
+
+_STOPPED_S = 0.08  # a decoder that has not answered by then is killed
+
+
+def record_command(session: Session, out: Path) -> list[str]:
+    """``record OUT`` of a session: its streams, all markers, and what its decoder sends."""
+    settings = session.settings
+    names = list(dict.fromkeys(used.name for used in settings.streams))
+    argv = ["record", str(out), "--name", session.recorder, "--decodes", settings.outlet]
+    for name in names:
+        argv += ["--stream", name]
+    argv += ["--type", "Markers"]  # marks by hand too, of whichever window
+    if signal := settings.signal:
+        argv += ["--expect", signal.name]
+    for key in ("code", "session", "task"):
+        argv += ["--note", f"{key}={getattr(settings, key)}"]
+    return argv
+
+
+def stop_outputs(
+    session: Session,
+    send: Callable[[str, str], object] = send_command,
+    wait_s: float = _STOPPED_S,
+) -> threading.Thread:
+    """End decodes, detections and triggers at once; what is recorded goes on.
+
+    The decoder sends nothing more from its answer on; one that does not answer in time is killed.
+    Returns the thread in which this happens, for the caller must not wait.
+    """
+    name, was_running = session.settings.outlet, session.running("decoder")
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(RtbrainError):
+            send(name, "stop")
+            answered.set()
+
+    def stop() -> None:
+        threading.Thread(target=ask, name="rtbrain-stop", daemon=True).start()
+        if not answered.wait(wait_s):
+            session.jobs["decoder"].kill()
+
+    thread = threading.Thread(target=stop if was_running else ask, daemon=True)
+    thread.start()
+    if was_running:
+        session.stop("decoder", note="outputs stopped by hand")
+    return thread

@@ -1,0 +1,36 @@
+"""Streams and jobs of a session, made up."""
+
+from rtbrain.view.streams.session import SessionUpdate
+
+
+class Streams:
+    """The streams of a session: it notes how it was opened, and whether it was closed."""
+
+    made: list["Streams"] = []  # noqa: RUF012
+
+    def __init__(self, **named):
+        self.named, self.closed, self.feeds, self.bad, self.montage = named, False, (), {}, None
+        self.wrong_amplitude = ""
+        Streams.made.append(self)
+
+    def poll(self):
+        return SessionUpdate(1.0)
+
+    def close(self):
+        self.closed = True
+
+
+class Runs:
+    """A job that runs until it is asked to end."""
+
+    def __init__(self, name="decoder"):
+        self.name, self.t_start, self.progress = name, 0.0, {}
+        self.stopping = self.killed = False
+        self.running, self.exit_code, self.output, self.argv = True, None, (), ()
+
+    def stop(self):
+        self.stopping, self.running = True, False
+
+    def kill(self):
+        self.killed = self.stopping = True
+        self.running = False

@@ -1,0 +1,63 @@
+"""What a session records, and how its outputs are stopped."""
+
+import threading
+import time
+
+from rtbrain.console.commands import record_command, stop_outputs
+from rtbrain.console.folder import Session, UsedStream
+from rtbrain.errors import StreamError
+from tests.console.stub import Runs
+
+
+def test_the_recorder_records_every_stream_that_is_used_and_what_the_decoder_sends(tmp_path):
+    session = Session(tmp_path)
+    session.change(
+        outlet="ward",
+        streams=(
+            UsedStream(name="amp", role="signal"),
+            UsedStream(name="task", role="markers"),
+            UsedStream(name="eye", role="record"),
+        ),
+    )
+    words = record_command(session, session.next_name("run", ".xdf"))
+    assert words[:6] == ["record", "runs/run-01.xdf", "--name", "ward-record", "--decodes", "ward"]
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--stream"] == [
+        "amp",
+        "task",
+        "eye",
+    ]
+    assert words[words.index("--expect") + 1] == "amp"
+
+
+def with_decoder(tmp_path):
+    session = Session(tmp_path)
+    session._jobs["decoder"] = Runs()
+    return session, session.jobs["decoder"]
+
+
+def test_a_decoder_that_answers_is_stopped_and_one_that_does_not_is_killed(tmp_path):
+    session, job = with_decoder(tmp_path)
+    stop_outputs(session, lambda name, line: None).join()
+    assert job.stopping
+    assert not job.killed
+
+    def hangs(name, line):
+        threading.Event().wait(10)
+
+    session, job = with_decoder(tmp_path)
+    job.stop = lambda: setattr(job, "stopping", True)  # nor does it follow the signal
+    begin = time.monotonic()
+    stop_outputs(session, hangs).join()
+    assert job.killed
+    assert time.monotonic() - begin < 1.0  # 0.08 s, on a machine that does nothing else
+
+
+def test_a_decoder_of_somebody_else_is_asked_by_name(tmp_path):
+    session, asked = Session(tmp_path), []
+
+    def send(name, line):
+        asked.append((name, line))
+        raise StreamError("nobody")
+
+    stop_outputs(session, send).join()
+    assert asked == [("rtbrain", "stop")]
