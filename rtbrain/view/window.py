@@ -13,7 +13,9 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QTabBar, QWidget
 from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.chooser import SignalChooser, waiting_text
-from rtbrain.view.decodes.panel import DecodePanel
+from rtbrain.view.decodes.decoding import Decoding
+from rtbrain.view.decodes.now import NowPanel
+from rtbrain.view.decodes.plot import DecodePlot
 from rtbrain.view.electrodes.panel import ElectrodePanel
 from rtbrain.view.grid import MENU_PX, PANELS, place_panels
 from rtbrain.view.health.bar import HealthBar
@@ -38,6 +40,7 @@ _PAUSABLE = ("signal", "spectrum", "contacts")
 # Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
 _MAX_DRAW_SHARE = 0.7
 _AVERAGED_DRAWS = 20
+_PAGE_S, _HUGE_PAGE_S = 60.0, 120.0  # of the decode plot
 
 
 class MainWindow(QMainWindow):
@@ -67,8 +70,10 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(*_LEAST_PX)
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
+        self.decoding = Decoding(session)
         self.panels: dict[str, Any] = {
-            "decode": DecodePanel(session, self._theme),
+            "decode": DecodePlot(self.decoding, self._theme),
+            "now": NowPanel(self.decoding, self._theme),
             "signal": TracePanel(session, self._theme, make_chain),
             "spectrum": self.spectra,
             "contacts": ElectrodePanel(session, self._theme),
@@ -157,10 +162,8 @@ class MainWindow(QMainWindow):
             area.height(),
             theme.px,
             strip=bool(self.strip.origin),
-            hidden=self.hidden | ({"now"} - self.panels.keys()),
+            hidden=self.hidden,
         )
-        if "now" not in self.panels and "decode" in places:
-            places["decode"].setRight(area.width() - theme.px(8) - 1)
         if "tabs" in places:
             places.pop(("spectrum", "contacts")[self.tabs.currentIndex()])
         for name, widget in self._places.items():
@@ -259,6 +262,8 @@ class MainWindow(QMainWindow):
 
     def _draw_all(self, now: float) -> None:
         session = self._session
+        self.decoding.page_s = _HUGE_PAGE_S if self._huge else _PAGE_S
+        self.panels["decode"].band_s = self.panels["signal"].page_s
         self.health.draw(now)
         if self.strip.show_origin(origin_of(session.feeds)):
             self._place()

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 from rtbrain.apps.view import build_display_chain
 
 from rtbrain.marks import OPERATOR_MARK
-from rtbrain.stream.lsl.decodes import StatusEvent
+from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.view.marks import MarkOutlet
@@ -87,7 +87,7 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     drawn.clear()
     taken = window.spectra.cache.n_samples  # type: ignore[union-attr]
     qtbot.waitUntil(lambda: drawn.count("decode") > 3)
-    assert set(drawn) == {"decode"}
+    assert set(drawn) == {"decode", "now"}
     assert window.spectra.cache.n_samples > taken  # type: ignore[union-attr]
     assert window.sign.isVisible()
     assert window.sign.text().startswith("Picture paused")
@@ -263,6 +263,7 @@ def test_what_strangers_write_is_shown_as_it_is_and_stops_nothing(
 ) -> None:
     session.start()
     hostile = "<img src=/dev/zero> <b>x</b>"
+    session.decode = DecodeHeader("test-decode", ("rest", hostile), "probability", 0.25)
     for kind in ("failed", "invalid", "channel_bad", "recording", "disk", "summary", hostile):
         for value in (hostile, None, 3, [hostile], {hostile: hostile}, True):
             fields = dict.fromkeys(

@@ -1,5 +1,6 @@
 """The signal row: every channel of the signal, page by page, what happened, and what is bad."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -74,6 +75,11 @@ class TracePanel(QWidget):
         self._connect()
         self._apply_controls()
         self.restyle(theme)
+
+    @property
+    def page_s(self) -> float:
+        """Length of the page, s; NaN without a signal."""
+        return math.nan if self._session.montage is None else self.controls.page_s
 
     def take(self, update: SessionUpdate) -> None:
         """Add the result of a poll."""
