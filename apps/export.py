@@ -50,6 +50,9 @@ def command(
     anonymize_events: Annotated[
         bool, typer.Option("--anonymize-events", help="Replace the texts of events by numbers.")
     ] = False,
+    mains: Annotated[
+        float | None, typer.Option("--mains", help="For bids: mains, Hz; default: as measured.")
+    ] = None,
     subject: Label = None,
     session: Label = None,
     task: Label = None,
@@ -67,6 +70,7 @@ def command(
             to.value,
             bad=names_of(bad, "--bad") or (),
             labels=labels_of(opened, subject=subject, session=session, task=task, run=run),
+            mains_hz=mains,
             space=space,
             kinds=names_of(kinds, "--kinds") or (),
             ascii_labels=ascii_labels,

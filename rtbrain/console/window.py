@@ -56,6 +56,7 @@ class SessionWindow(QMainWindow):
         self.theme = choose_theme(light, settings.value("large", False, type=bool) is True)
         self.live: ViewSession | None = None
         self._live_for: tuple[Any, ...] = ()
+        self._step = STEPS[0]
         self.pages = {made.step: made for made in (page(session, self.theme) for page in PAGES)}
         self.rail = Rail(session, list(self.pages.values()), self.theme)
         self.bar = ActionBar(self.theme)

@@ -26,7 +26,7 @@ class Runs:
     def __init__(self, name="decoder"):
         self.name, self.t_start, self.progress = name, 0.0, {}
         self.stopping = self.killed = False
-        self.running, self.exit_code, self.output, self.argv = True, None, (), ()
+        self.running, self.exit_code, self.output, self.argv = True, None, (), ("", "")
 
     def stop(self):
         self.stopping, self.running = True, False

@@ -1,9 +1,282 @@
-"""The page Review."""
+"""The page Review: what was recorded and lost, how the decoder did, the files, the export."""
 
-from rtbrain.console.page import Page
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QIcon
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rtbrain.console.folder import Session
+from rtbrain.console.page import Action, Page
+from rtbrain.console.review.drawing import FigureCard, RunPlot
+from rtbrain.console.review.results import clock, files_of, happenings, key_figures, read_report
+from rtbrain.errors import SettingsError
+from rtbrain.view.icons import icon_pixmap
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill, plain_label
+
+_LOOK_EVERY_S = 1.0
+_OTHER_DECODER = "was sent by decoder"
 
 
 class ReviewPage(Page):
-    """The step Review."""
+    """Shows the report of a run, which is written as soon as the run has ended."""
 
     step = "review"
+
+    def __init__(self, session: Session, theme: Theme) -> None:
+        super().__init__(session, theme)
+        self._looked = -1e9
+        self._run: Path | None = None
+        self._reported: set[Path] = set()
+        self._exports: list[list[str]] = []
+        self._exported = 0
+        self._shown: object = None
+        self.runs, self.plot = QComboBox(), RunPlot(theme)
+        self.cards = [FigureCard(theme) for _ in range(5)]
+        self.happened, self.files = QListWidget(), QListWidget()
+        self.out = QLineEdit(str(session.folder.parent / f"{session.folder.name}-bids"))
+        self.out.setAccessibleName(say("review.bids_folder"))
+        self.runs.setAccessibleName(say("review.which"))
+        self.runs.activated.connect(self._choose)
+        self._build()
+        self._refresh()
+
+    def _build(self) -> None:
+        cards, top, below, out = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        fill(cards, *self.cards, spacing=12)
+        top.addStretch(1)
+        fill(top, plain_label(say("review.which")), self.runs, spacing=8)
+        fill(out, plain_label(say("review.bids_folder")), self.out, stretched=self.out, spacing=8)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        fill(left, _head(say("review.happened")), self.happened, spacing=4)
+        fill(right, _head(say("review.files")), self.files, out, spacing=4)
+        for side, share in ((left, 3), (right, 2)):
+            below.addLayout(side, share)
+        below.setSpacing(12)
+        fill(QVBoxLayout(self), top, self.plot, cards, below, stretched=below, spacing=12)
+
+    def draw(self, now: float) -> None:
+        """Look after reports and exports, about once a second."""
+        if now < self._looked + _LOOK_EVERY_S:
+            return
+        self._looked = now
+        self._next_export()
+        self._refresh()
+
+    def state(self) -> tuple[str, str]:
+        """Whether there is a report."""
+        session = self.session
+        runs = self._ended_runs()
+        if not runs:
+            return "unchecked", say("step.review.not_begun")
+        if session.running("report"):
+            return "checking", say("review.writing")
+        if session.running("export"):
+            return "checking", say("review.exporting")
+        if self._report_of(runs[-1]).exists():
+            return "fine", say("review.ready")
+        return "look", say("review.no_report")
+
+    def restyle(self, theme: Theme) -> None:
+        """Adopt another theme."""
+        super().restyle(theme)
+        self.plot.restyle(theme)
+        for card in self.cards:
+            card.restyle(theme)
+        self._shown = None
+        self._refresh()
+
+    # Runs and their reports
+
+    def _ended_runs(self) -> list[Path]:
+        """Runs whose file is closed, the newest last."""
+        running = self.session.jobs.get("recorder")
+        busy = running.argv[1] if running is not None and running.running else ""
+        return [path for path in self.session.files("run", ".xdf") if str(path) != busy]
+
+    def _report_of(self, run: Path) -> Path:
+        return self.session.folder / "reports" / f"{run.stem}.json"
+
+    def _choose(self, row: int) -> None:
+        self._run = Path(str(self.runs.itemData(row)))
+        self._shown = None
+        self._refresh()
+
+    def _refresh(self) -> None:
+        session, runs = self.session, self._ended_runs()
+        if [self.runs.itemData(row) for row in range(self.runs.count())] != list(map(str, runs)):
+            self.runs.clear()
+            for one in runs:
+                self.runs.addItem(one.stem, str(one))
+            self._run = runs[-1] if runs else None
+            self.runs.setCurrentIndex(len(runs) - 1)
+        self._report_new(runs)
+        run = self._run
+        report = {} if run is None else read_report(self._report_of(run))
+        files = files_of(session)
+        state = (run, bool(report), files, self.state(), self._message(), self.theme)
+        if state == self._shown:
+            return
+        self._shown = state
+        title = self._message()
+        if report and run is not None:
+            title = say("review.length", run=run.stem, length=clock(report["duration_s"]))
+            for card, figure in zip(
+                self.cards, key_figures(report, session.settings.target), strict=True
+            ):
+                card.show_figure(figure)
+        for card in self.cards:
+            card.setVisible(bool(report))
+        self.plot.show_report(title, report, session.settings.classes)
+        rows = (
+            [(icon, f"{clock(t)}   {text}") for t, icon, text in happenings(report)]
+            if report
+            else []
+        )
+        self._list(self.happened, rows)
+        self._list(self.files, [(row.icon, f"{row.name}   {row.about}") for row in files])
+        self._offer(bool(report))
+        self.changed.emit()
+
+    def _list(self, into: QListWidget, rows: Sequence[tuple[str, str]]) -> None:
+        into.clear()
+        into.setIconSize(QSize(self.theme.px(14), self.theme.px(14)))
+        for icon, text in rows:
+            pixmap = icon_pixmap(icon, self.theme.px(14), self.theme, self.devicePixelRatioF())
+            into.addItem(QListWidgetItem(QIcon(pixmap), text))
+
+    def _message(self) -> str:
+        """Why there is nothing to see, or what it waits for."""
+        if self._run is None:
+            return say("review.nothing")
+        if self.session.running("report"):
+            return say("review.writing")
+        job = self.session.jobs.get("report")
+        if job is not None and job.exit_code and job.output:
+            return job.output[-1].removeprefix("rtbrain: ")
+        return say("review.no_report")
+
+    def _report_new(self, runs: Sequence[Path]) -> None:
+        """Write the report of each run that has none, one after the other, once a console."""
+        if self.session.running("report"):
+            return
+        failed = self.session.jobs.get("report")
+        if (
+            failed is not None
+            and failed.exit_code
+            and any(_OTHER_DECODER in line for line in failed.output)
+        ):  # the run was that of a decoder before
+            run = Path(failed.argv[1])
+            if run in runs and "--bundle" in failed.argv:
+                self._write_report(run, scored=False)
+                return
+        for run in runs:
+            if not self._report_of(run).exists() and run not in self._reported:
+                self._reported.add(run)
+                self._write_report(run, scored=True)
+                return
+
+    def _write_report(self, run: Path, *, scored: bool) -> None:
+        session = self.session
+        argv = ["report", str(run), "--out", f"reports/{run.stem}.html"]
+        signal = session.settings.signal
+        if signal is not None:
+            argv += ["--stream", signal.name]
+        decoder = session.settings.decoder
+        if scored and decoder is not None:
+            argv += ["--bundle", decoder]
+        session.start("report", argv)
+
+    # What can be done
+
+    def _offer(self, reported: bool) -> None:
+        some = bool(self._recordings())
+        busy = self.session.running("export") or bool(self._exports)
+        self.primary = Action(
+            say("review.export"),
+            self.export,
+            "Ctrl+E",
+            enabled=some and not busy,
+            reason=say("review.exporting") if busy else "" if some else say("review.nothing"),
+        )
+        self.buttons = [
+            Action(say("review.new_run"), lambda: self.go.emit("run")),
+            Action(say("review.open_folder"), self._open_folder),
+            Action(say("review.open_report"), self._open_report, enabled=reported, right=True),
+        ]
+
+    def _recordings(self) -> list[Path]:
+        """Recordings whose files are closed, calibrations first."""
+        running = self.session.jobs.get("recorder")
+        busy = running.argv[1] if running is not None and running.running else ""
+        found = [*self.session.files("calib", ".xdf"), *self.session.files("run", ".xdf")]
+        return [path for path in found if str(path) != busy]
+
+    def export(self) -> None:
+        """Export every recording, one job after the other."""
+        out, about = Path(self.out.text().strip()).expanduser(), self.session.settings
+        inside = self.session.folder in (out.absolute(), *out.absolute().parents)
+        if not self.out.text().strip() or not out.is_absolute() or inside:
+            raise SettingsError(say("review.outside"))
+        labels = ["--subject", _label(about.code, "sub"), "--session", _label(about.session, "ses")]
+        labels += ["--task", _label(about.task, "task")]
+        if about.mains_hz is not None:
+            labels += ["--mains", str(about.mains_hz)]
+        if about.signal is not None:
+            labels += ["--stream", about.signal.name]
+        self._exports = [
+            ["export", str(path), "--to", "bids", "--out", str(out), *labels, "--run", f"{n:02d}"]
+            for n, path in enumerate(self._recordings(), 1)
+        ]
+        self._exported = 0
+        self._next_export()
+        self._shown = None
+        self._refresh()
+
+    def _next_export(self) -> None:
+        job = self.session.jobs.get("export")
+        if self.session.running("export") or (job is None and not self._exports):
+            return
+        if self._exported:
+            if job is not None and job.exit_code:
+                why = job.output[-1] if job.output else ""
+                self._exports, self._exported = [], 0
+                self.says.emit(say("review.not_exported", why=why.removeprefix("rtbrain: ")))
+                return
+            if not self._exports:
+                self.says.emit(say("review.exported", n=self._exported, out=self.out.text()))
+                self._exported = 0
+                return
+        if self._exports:
+            self.session.start("export", self._exports.pop(0))
+            self._exported += 1
+
+    def _open_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.session.folder)))
+
+    def _open_report(self) -> None:
+        if self._run is not None:
+            page = self._report_of(self._run).with_suffix(".html")
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
+
+
+def _head(text: str) -> QWidget:
+    label = plain_label(text)
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    return label
+
+
+def _label(code: str, prefix: str) -> str:
+    """A code as a BIDS label: without its prefix, letters and digits alone."""
+    return re.sub(r"[^A-Za-z0-9]", "", code.removeprefix(f"{prefix}-")) or "01"

@@ -29,6 +29,7 @@ from rtbrain.learn.session.words import describe_session
 from rtbrain.types import Doubles, Floats
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+_MAX_DRAWN = 5000
 FLAG = 1.0  # drift at which a window is unlike calibration
 
 
@@ -101,6 +102,7 @@ def session_report(
             for contact, spans in timeline.bad.items()
         },
         "markers": _markers(timeline),
+        "along": _along(timeline),
     }
     if decodes is not None:
         figures["decodes"] = _decodes(timeline, decodes)
@@ -131,6 +133,18 @@ def _markers(timeline: SessionTimeline) -> dict[str, dict[str, int]]:
     for _, stream, text in timeline.markers:
         found.setdefault(stream, Counter())[text] += 1
     return {stream: dict(counts.most_common(50)) for stream, counts in found.items()}
+
+
+def _along(timeline: SessionTimeline) -> dict[str, list[list[Any]]]:
+    """What to draw along the time, in s since the begin."""
+    decodes = timeline.decodes
+    invalid = [] if decodes is None else invalid_spans(timeline, decodes)
+    sent = timeline.of("detected")
+    return {
+        "invalid_s": [[span.start_s, span.stop_s, span.text] for span in invalid],
+        "markers": [list(marker) for marker in timeline.markers[:_MAX_DRAWN]],
+        "detected": [[one.t, str(one.fields.get("label", ""))] for one in sent[:_MAX_DRAWN]],
+    }
 
 
 def _decodes(timeline: SessionTimeline, decodes: RecordedDecodes) -> dict[str, Any]:
