@@ -28,6 +28,9 @@ _CODE = r"^[A-Za-z0-9-]{1,40}$"
 _SETTINGS = "session.json"
 
 
+Role = Literal["signal", "markers", "record"]
+
+
 class UsedStream(Settings):
     """A stream and what it is used as."""
 
@@ -35,7 +38,7 @@ class UsedStream(Settings):
     """As announced."""
     source_id: str = ""
     """As announced; empty where it has none."""
-    role: Literal["signal", "markers", "record"]
+    role: Role
     """The one signal, markers that are read, or what is recorded too."""
 
 
@@ -66,6 +69,8 @@ class SessionSettings(Settings):
     """Mains frequency to remove, Hz; None measures it."""
     unit: str | None = None
     """Unit of a signal that names none, or a wrong one."""
+    scale: PositiveFloat = 1.0
+    """What that unit makes of the signal: the factor for --scale of commands."""
     accepted: tuple[str, ...] = ()
     """Checks to look at that a person went on with."""
     recipe: Literal["both", "linear", "encoder"] = "both"

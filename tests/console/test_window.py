@@ -85,7 +85,7 @@ def test_a_question_takes_the_place_of_the_actions_until_it_is_answered(window):
     window.bar.buttons[0].click()
     assert done == ["end"]
     assert not window.bar.question
-    assert [button.label() for button in window.bar.buttons] == ["Go"]
+    assert window.bar.buttons[-1].label() == "Go"
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_space_starts_nothing_and_enter_does(qtbot, window):
     done = []
     window.page.primary = Action("Go", lambda: done.append(1))
     window.page.changed.emit()
-    (button,) = window.bar.buttons
+    *_, button = window.bar.buttons
     button.setFocus()
     qtbot.keyClick(button, KEY.Key_Space)
     assert not done

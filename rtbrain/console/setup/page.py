@@ -1,9 +1,317 @@
-"""The page Set up."""
+"""The page Set up: streams and what they are used as, names of markers, codes, and the checks."""
 
-from rtbrain.console.page import Page
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
+
+from rtbrain.check.doctor.checks import Check, Expected, Fix
+from rtbrain.check.doctor.doctor import Doctor
+from rtbrain.check.doctor.machine import keep_awake
+from rtbrain.check.doctor.network import FoundStream
+from rtbrain.console.folder import Role, Session, UsedStream
+from rtbrain.console.page import Action, Page
+from rtbrain.console.setup.about import AboutSession
+from rtbrain.console.setup.checks import CheckList
+from rtbrain.console.setup.markers import MarkerNames, classes_of, target_of
+from rtbrain.console.setup.panel import embolden, panel_style
+from rtbrain.console.setup.streams import MARKERS, SIGNAL, StreamTable, rows_of
+from rtbrain.console.setup.ways import Ways
+from rtbrain.errors import RtbrainError, list_words
+from rtbrain.processes import start_detached
+from rtbrain.stream_names import markers_name
+from rtbrain.units import microvolts_per, require_voltage
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill
+
+_DRAW_EVERY_S = 0.25
+_PLAN_H = 1.0  # of recording that there must be room for
+_DEFAULT_MAINS_HZ = 60  # as the recipes have it: it is seen on the page, and mended there
+_REPLAY, _SIMULATED, _BRIDGE = "rtbrain-replay", "rtbrain-sim", "rtbrain-bridge"
+_LISTED = 3
 
 
 class SetupPage(Page):
-    """The step Set up."""
+    """The step Set up. Its doctor begins when the page is first shown, and goes on."""
 
     step = "setup"
+    make_doctor: Callable[[Expected], Any] = Doctor
+
+    def __init__(self, session: Session, theme: Theme) -> None:
+        super().__init__(session, theme)
+        if session.settings.mains_hz is None:
+            session.change(mains_hz=_DEFAULT_MAINS_HZ)
+        self._doctor: Any = None
+        self._checks: tuple[Check, ...] = ()
+        self._awaited = ""  # a signal that was started here, used when it comes
+        self._awake: Any = None
+        self._drawn_s = 0.0
+        self._shown: tuple[object, ...] = ()
+        self.again = QPushButton(say("setup.again"))
+        self.streams, self.markers = StreamTable(theme, self.again), MarkerNames(theme)
+        self.about, self.checks, self.ways = AboutSession(theme), CheckList(theme), Ways()
+        self._build()
+        self.again.clicked.connect(self.look_again)
+        self.streams.used.connect(lambda key, role: self._do(lambda: self.use(key, role or None)))
+        self.streams.trigger.connect(lambda channel: self._do(lambda: self.use_trigger(channel)))
+        self.markers.named.connect(lambda code, name: self._do(lambda: self.name_it(code, name)))
+        self.markers.target.connect(lambda name: self._do(lambda: session.change(target=name)))
+        self.about.changed.connect(lambda n, value: self._do(lambda: session.change(**{n: value})))
+        ways = {"recording": self._ask_recording, "simulate": self._simulate}
+        ways["folder"] = self._ask_folder
+        self.ways.chosen.connect(lambda way: self._do(ways[way]))
+        self.ways.address.connect(lambda address: self._do(lambda: self.bridge(address)))
+        self.checks.mend.connect(lambda fix: self._do(lambda: self.mend(fix)))
+        self.restyle(theme)
+        self._set_actions()
+
+    def _build(self) -> None:
+        left, below = QVBoxLayout(), QHBoxLayout(self)
+        fill(left, self.streams, self.markers, self.about, self.ways, spacing=12)
+        left.setStretch(0, 5)
+        left.setStretch(1, 3)
+        fill(below, left, self.checks, stretched=left, margins=(0, 10, 0, 0), spacing=16)
+
+    # What the window calls.
+
+    def draw(self, now: float) -> None:
+        """Show what the doctor has found since the last time."""
+        if time.monotonic() < self._drawn_s + _DRAW_EVERY_S:
+            return
+        self._drawn_s = time.monotonic()
+        if self._doctor is None:
+            self._doctor = self.make_doctor(self._expected())
+            self.destroyed.connect(self._doctor.close)
+        doctor, settings = self._doctor, self.session.settings
+        doctor.expected = self._expected()
+        self._use_awaited(doctor.streams)
+        self._checks = doctor.checks()
+        self.checks.show_checks(self._checks)
+        rows = rows_of(doctor.streams, settings, doctor.reading)
+        self.streams.show_rows(rows)
+        seconds = f"{time.monotonic() - doctor.looked_s:.0f}"
+        self.streams.note.setText(say("setup.streams.note", n=len(rows), seconds=seconds))
+        self.markers.show_markers(*self._heard(), settings)
+        self.about.show_settings(settings)
+        self.ways.show_playing(self.session.running("player"))
+        self._set_actions()
+
+    def restyle(self, theme: Theme) -> None:
+        """Adopt another theme."""
+        super().restyle(theme)
+        self.setStyleSheet(panel_style(theme))
+        embolden(self, theme)
+        for panel in (self.streams, self.markers, self.about, self.checks):
+            panel.restyle(theme)
+
+    def state(self) -> tuple[str, str]:
+        """The most urgent state, and how many must be fixed and looked at."""
+        if not self._checks:
+            return super().state()
+        fix, look = self._of("fix"), self._of("look")
+        if fix or look:
+            case = "both" if fix and look else "fix" if fix else "look"
+            line = say(f"setup.rail.{case}", fix=len(fix), look=len(look))
+            return ("fix" if fix else "look"), line
+        waits = self._of("checking")
+        return (
+            ("checking", say("setup.rail.checking")) if waits else ("fine", say("setup.rail.fine"))
+        )
+
+    # What a person does.
+
+    def look_again(self) -> None:
+        """Check everything anew."""
+        if self._doctor is not None:
+            self._doctor.look_again()
+
+    def use(self, key: tuple[str, str], role: Role | None) -> None:
+        """Use a stream as something; there is one signal, and one source of markers."""
+        name, source_id = key
+        settings = self.session.settings
+        others = [one for one in settings.streams if (one.name, one.source_id) != key]
+        changes: dict[str, Any] = {}
+        if role == SIGNAL:
+            others = [one for one in others if one.role != SIGNAL]
+            changes = {"unit": None, "scale": 1.0, "trigger": None, "accepted": ()}
+        elif role == MARKERS:
+            others = _recorded_only(others)
+            changes = {"trigger": None}
+        new = [] if role is None else [UsedStream(name=name, source_id=source_id, role=role)]
+        self.session.change(streams=(*others, *new), **changes)
+
+    def use_trigger(self, channel: str) -> None:
+        """Take the markers from a trigger channel of the signal; from none where it is empty."""
+        streams = tuple(_recorded_only(self.session.settings.streams) if channel else ())
+        kept = streams or self.session.settings.streams
+        self.session.change(trigger=channel or None, streams=kept)
+
+    def name_it(self, code: str, name: str) -> None:
+        """Let a marker stand for a class, for nothing (``ignore``), or be without a name."""
+        settings = self.session.settings
+        markers = {**settings.markers, code: name}
+        if not name:
+            del markers[code]
+        classes = classes_of(markers, settings.classes)
+        target = target_of(classes, settings.target)
+        self.session.change(markers=markers, classes=classes, target=target)
+
+    def mend(self, fix: Fix) -> None:
+        """Do what a check proposes."""
+        value, change = fix.value, self.session.change
+        if fix.do == "mains":
+            change(mains_hz=int(value or 0))
+        elif fix.do == "unit":
+            told = self._doctor.signal.unit if self._doctor.signal else ""
+            scale = require_voltage(str(value)) / (microvolts_per(told) or 1.0)
+            change(unit=str(value), scale=scale)
+        elif fix.do == "delay":
+            change(recipe="linear")
+        elif fix.do == "disk":
+            self._ask_folder()
+        elif fix.do == "computer":
+            self._awake = self._awake or keep_awake()
+            self.says.emit(say("setup.awake" if self._awake else "setup.not_awake"))
+            self.look_again()
+        elif fix.do == "contacts":
+            bad = {} if self._doctor.reading is None else self._doctor.reading.bad or {}
+            listed = list_words([f"{name} {why}" for name, why in bad.items()], 20)
+            self.says.emit(say("setup.bad_contacts", listed=listed))
+        elif fix.do == "reach":
+            self.says.emit(say("setup.close_ports"))
+        self.draw_now()
+
+    def draw_now(self) -> None:
+        """Show at once what has changed."""
+        self._drawn_s = 0.0
+        self.draw(0.0)
+        self.changed.emit()
+
+    def _go_on(self) -> None:
+        look = self._of("look")
+        new = [one for one in look if one.key not in self.session.settings.accepted]
+        if not new:
+            self.go.emit("calibrate")
+            return
+        names = list_words([one.name for one in new], 20)
+        answers = [Action(say("setup.go_on"), self._accept), Action(say("setup.stay"), list)]
+        self.asks.emit(say("setup.go_on_question", names=names), answers)
+
+    def _accept(self) -> None:
+        look = self._of("look")
+        findings = "; ".join(f"{one.name}: {one.finding}" for one in look)
+        self.session.log(note=say("setup.accepted", findings=findings))
+        self.session.change(accepted=tuple(one.key for one in look))
+        self.go.emit("calibrate")
+
+    def _simulate(self) -> None:
+        if self.session.running("player"):
+            self.session.stop("player")
+            return
+        self._play(["simulate", "--name", _SIMULATED], _SIMULATED)
+
+    def _ask_recording(self) -> None:
+        dialog = QFileDialog(self, say("setup.ways.recording"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda path: self._do(lambda: self.replay(Path(path))))
+        dialog.open()
+
+    def replay(self, path: Path) -> None:
+        """Play a recording as if it were the signal; once, for twice would be no new data."""
+        self._play(["replay", str(path), "--name", _REPLAY], _REPLAY)
+
+    def bridge(self, address: str) -> None:
+        """Send a FieldTrip buffer on as the signal."""
+        self._play(["bridge", "fieldtrip", address, "--name", _BRIDGE], _BRIDGE)
+
+    def _play(self, argv: Sequence[str], name: str) -> None:
+        self.session.start("player", argv)
+        self._awaited = name
+
+    def _ask_folder(self) -> None:
+        dialog = QFileDialog(self, say("setup.ways.folder"))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda path: self._do(lambda: open_session(Path(path))))
+        dialog.open()
+
+    # What is shown.
+
+    def _of(self, state: str) -> list[Check]:
+        return [one for one in self._checks if one.state == state]
+
+    def _expected(self) -> Expected:
+        settings = self.session.settings
+        signal = settings.signal
+        markers = next(iter(settings.of_role(MARKERS)), None)
+        return Expected(
+            stream=None if signal is None else signal.name,
+            source_id=None if signal is None else signal.source_id,
+            markers=None if markers is None else markers.name,
+            markers_id=None if markers is None else markers.source_id,
+            trigger=settings.trigger,
+            mains_hz=settings.mains_hz,
+            unit=settings.unit,
+            mode="streaming" if settings.recipe == "encoder" else "linear",
+            folder=self.session.folder,
+            hours=_PLAN_H,
+        )
+
+    def _heard(self) -> tuple[str, dict[str, int]]:
+        """Where markers come from, and how often each was heard."""
+        settings, doctor = self.session.settings, self._doctor
+        if settings.trigger:
+            codes = (doctor.reading and doctor.reading.codes) or {}
+            return settings.trigger, dict(codes.get(settings.trigger, {}))
+        stream: FoundStream | None = doctor.markers
+        markers = settings.of_role(MARKERS)
+        return (markers[0].name if markers else ""), dict(stream.codes if stream else {})
+
+    def _use_awaited(self, streams: Sequence[FoundStream]) -> None:
+        """Use what was started here as soon as it is there: the signal, then its markers."""
+        signal = next((one for one in streams if one.name == self._awaited), None)
+        if not self._awaited or signal is None:
+            return
+        markers = next((one for one in streams if one.name == markers_name(self._awaited)), None)
+        if self.session.settings.signal is None or self.session.settings.signal.name != signal.name:
+            self.use((signal.name, signal.source_id), SIGNAL)
+        if markers is not None:
+            self.use((markers.name, markers.source_id), MARKERS)
+            self._awaited = ""
+
+    def _set_actions(self) -> None:
+        fix, look = self._of("fix"), self._of("look")
+        waits = not self._checks or any(one.key == "signal" for one in self._of("checking"))
+        named = list_words([one.name for one in fix or look], _LISTED)
+        case = "wait" if waits else "fix" if fix else "look" if look else "ready"
+        reason = say(f"setup.reason.{case}", names=named)
+        primary = Action(say("setup.go"), self._go_on, enabled=not fix and not waits, reason=reason)
+        shown = (primary.text, primary.enabled, primary.reason)
+        if self.primary is not None and shown == self._shown:
+            return
+        self._shown, self.primary = shown, primary
+        self.buttons = [Action(say("setup.run_again"), self.look_again, "Ctrl+R")]
+        self.changed.emit()
+
+    def _do(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except RtbrainError as error:
+            self.says.emit(str(error))
+        if self._doctor is not None:
+            self.draw_now()
+
+
+def _recorded_only(streams: Sequence[UsedStream]) -> list[UsedStream]:
+    """The streams, those of markers recorded and no more."""
+    return [
+        one.model_copy(update={"role": "record"}) if one.role == MARKERS else one for one in streams
+    ]
+
+
+def open_session(folder: Path) -> None:
+    """Open the console of another session, as a process of its own."""
+    files = Path(tempfile.mkdtemp(prefix="rtbrain-session-"))
+    start_detached(["session", str(folder.absolute())], files, files / "log", files / "exit")

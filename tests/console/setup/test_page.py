@@ -1,0 +1,267 @@
+"""The page Set up, by hand: streams get roles, markers names, and checks one button each."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from rtbrain.check.doctor.checks import in_order, judge
+from rtbrain.check.doctor.network import FoundStream
+from rtbrain.check.doctor.signal import SignalReading
+from rtbrain.console.folder import Session, UsedStream
+from rtbrain.console.setup.markers import classes_of, target_of
+from rtbrain.console.setup.page import SetupPage
+from rtbrain.types import Montage
+from rtbrain.view.theme import DARK, LIGHT
+
+AMP = FoundStream(
+    *("u1", "amp", "EEG", "a", "amp-pc", 4, 512.0, False, False, True, "", ("LA1", "LA2", "TRIG")),
+    *("microvolts", 3, 1, ("TRIG",), "", 16572, True, 1e-5, 8e-5, 0.0, {}, "", 0),
+)
+TASK = replace(
+    AMP,
+    uid="u2",
+    name="task",
+    type="Markers",
+    source_id="t",
+    sfreq_hz=0.0,
+    is_markers=True,
+    n_contacts=0,
+    codes={"1": 41, "2": 40, "9": 1},
+    last="2",
+)
+MONTAGE = Montage(("LA1", "LA2", "LA3", "TRIG"), ("seeg",) * 3 + ("stim",), 512.0)
+WRONG = judge("mains", "fix", "differs", value=50, hz=50, removed=60, db=31)
+YELLOW = judge("contacts", "look", "bad", bad=1, all=3, listed="LA2 flat")
+FINE = judge("signal", "fine", "there", name="amp", contacts=3, rate="512")
+
+
+@pytest.fixture
+def page(qtbot, tmp_path, doctors):
+    made = SetupPage(Session(tmp_path / "s"), DARK)
+    qtbot.addWidget(made)
+    made.resize(1020, 640)
+    made.show()
+    made.said, made.went, made.asked = [], [], []
+    made.says.connect(made.said.append)
+    made.go.connect(made.went.append)
+    made.asks.connect(lambda text, answers: made.asked.append((text, answers)))
+    made.draw_now()
+    (made.doctor,) = doctors.all
+    made.doctor.streams = (AMP, TASK)
+    made.draw_now()
+    return made
+
+
+def choose(page, name, role):
+    box = page.streams.line(name).role
+    box.setCurrentIndex(box.findData(role))
+    box.activated.emit(box.currentIndex())
+
+
+def used(page):
+    return {one.name: one.role for one in page.session.settings.streams}
+
+
+def test_one_stream_is_the_signal_and_one_sends_the_markers(page):
+    choose(page, "amp", "signal")
+    choose(page, "task", "markers")
+    assert used(page) == {"amp": "signal", "task": "markers"}
+    assert (page.doctor.expected.stream, page.doctor.expected.source_id) == ("amp", "a")
+    assert page.doctor.expected.markers_id == "t"
+    page.doctor.streams = (AMP, TASK, replace(AMP, name="amp-2"), replace(TASK, name="other"))
+    page.draw_now()
+    choose(page, "amp-2", "signal")
+    choose(page, "other", "markers")
+    assert used(page) == {"task": "record", "amp-2": "signal", "other": "markers"}
+    choose(page, "other", "")
+    assert "other" not in used(page)
+
+
+def test_roles_are_those_that_a_stream_can_have(page):
+    roles = {
+        name: [page.streams.line(name).role.itemText(at) for at in range(3)]
+        for name in ("amp", "task")
+    }
+    assert roles == {
+        "amp": ["Signal", "Record too", "Not used"],
+        "task": ["Markers", "Record too", "Not used"],
+    }
+
+
+def test_a_stream_that_is_used_and_gone_stays_in_the_list(page):
+    choose(page, "task", "markers")
+    page.doctor.streams = (AMP,)
+    page.draw_now()
+    line = page.streams.line("task")
+    assert line.role.currentText() == "Markers"
+    assert line.row.sends == "not there now"
+    choose(page, "task", "")
+    page.draw_now()
+    assert not used(page)
+
+
+def test_codes_of_an_integer_stream_get_names_by_the_keyboard(qtbot, page):
+    choose(page, "task", "markers")
+    assert list(page.markers.rows) == ["1", "2", "9"]
+    for code, name in (("1", "rest"), ("2", "speech")):
+        edit = page.markers.rows[code].edit
+        edit.setFocus()
+        qtbot.keyClicks(edit, name)
+        page.draw_now()  # what is typed is left alone
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+    box = page.markers.rows["9"].name
+    box.setCurrentIndex(box.findText("ignore"))
+    box.activated.emit(box.currentIndex())
+    settings = page.session.settings
+    assert settings.markers == {"1": "rest", "2": "speech", "9": "ignore"}
+    assert (settings.classes, settings.target) == (("rest", "speech"), "speech")
+    page.markers.rows["1"].target.click()
+    assert page.session.settings.target == "rest"
+    edit = page.markers.rows["2"].edit
+    edit.selectAll()
+    qtbot.keyClick(edit, Qt.Key.Key_Delete)
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    assert page.session.settings.markers == {"1": "rest", "9": "ignore"}
+    assert page.session.settings.classes == ("rest",)
+
+
+def test_texts_become_classes_by_one_button(page):
+    page.doctor.streams = (AMP, replace(TASK, is_text=True, codes={"go": 1, "rest": 2}))
+    choose(page, "task", "markers")
+    assert page.markers.as_named.isVisible()
+    page.markers.as_named.click()
+    assert page.session.settings.markers == {"go": "go", "rest": "rest"}
+    assert page.session.settings.target == "go"
+    assert not page.markers.as_named.isVisible()
+
+
+def test_a_trigger_channel_is_chosen_and_named_in_the_same_list(qtbot, page):
+    choose(page, "task", "markers")
+    choose(page, "amp", "signal")
+    page.doctor.reading = SignalReading(MONTAGE, codes={"TRIG": {"4": 3}})
+    page.draw_now()
+    line = page.streams.line("TRIG")
+    assert line.channel.currentText() == "TRIG"
+    choose(page, "TRIG", "markers")
+    assert page.session.settings.trigger == "TRIG"
+    assert used(page) == {"task": "record", "amp": "signal"}
+    assert list(page.markers.rows) == ["4"]
+    line.edit.setFocus()
+    line.edit.setText("TRIG:0xFF")
+    qtbot.keyClick(line.edit, Qt.Key.Key_Return)
+    assert page.session.settings.trigger == "TRIG:0xFF"
+    choose(page, "task", "markers")
+    assert page.session.settings.trigger is None
+
+
+def test_one_click_mends_the_mains_and_the_step_waits_for_it(page):
+    page.doctor.found = in_order([FINE, YELLOW, WRONG])
+    page.draw_now()
+    assert page.session.settings.mains_hz == 60
+    assert page.state() == ("fix", "1 to fix, 1 to look at")
+    assert (page.primary.enabled, page.primary.reason) == (False, "Fix first: Mains.")
+    row = page.checks.rows[0]
+    assert row.button.text() == "Set to 50 Hz"
+    row.button.click()
+    assert page.session.settings.mains_hz == 50
+    assert page.doctor.expected.mains_hz == 50
+
+
+def test_the_unit_is_set_with_the_factor_that_commands_take(page):
+    choose(page, "amp", "signal")
+    small = judge("unit", "fix", "small", value="volts", times="1,000,000", unit="volts")
+    page.doctor.found = [small]
+    page.draw_now()
+    page.checks.rows[0].button.click()
+    assert (page.session.settings.unit, page.session.settings.scale) == ("volts", 1e6)
+    choose(page, "amp", "")
+    choose(page, "amp", "signal")
+    assert (page.session.settings.unit, page.session.settings.scale) == (None, 1.0)
+
+
+def test_yellow_may_stay_if_a_person_says_so_and_that_is_logged(page):
+    page.doctor.found = in_order([FINE, YELLOW])
+    page.draw_now()
+    assert page.primary.enabled
+    page.primary.call()
+    ((question, (go_on, stay)),) = page.asked
+    assert question == "Go on with Contacts as they are?"
+    stay.call()
+    assert not page.went
+    go_on.call()
+    assert page.went == ["calibrate"]
+    assert "LA2 flat" in (page.session.folder / "log.sh").read_text()
+    page.primary.call()
+    assert page.went == ["calibrate"] * 2
+    assert len(page.asked) == 1
+
+
+def test_without_anything_found_it_waits(page):
+    assert not page.primary.enabled
+    assert page.state()[0] == "unchecked"
+    page.doctor.found = [judge("signal", "checking", "wait")]
+    page.draw_now()
+    assert not page.primary.enabled
+
+
+def test_a_wrong_code_is_refused_in_one_line_and_the_field_shows_what_holds(qtbot, page):
+    field = page.about.fields["code"]
+    field.setText("Jane Doe")
+    field.editingFinished.emit()
+    (line,) = page.said
+    assert "code" in line
+    assert "\n" not in line
+    assert page.session.settings.code == "sub-01"
+    field.setText("sub-07")
+    field.editingFinished.emit()
+    assert page.session.settings.code == "sub-07"
+
+
+def test_a_simulated_patient_is_used_when_it_comes(monkeypatch, page):
+    started = []
+    monkeypatch.setattr(page.session, "start", lambda job, argv: started.append((job, argv)))
+    page.ways.buttons["simulate"].click()
+    assert started == [("player", ["simulate", "--name", "rtbrain-sim"])]
+    sim = replace(AMP, name="rtbrain-sim")
+    page.doctor.streams = (AMP, sim)
+    page.draw_now()
+    assert used(page) == {"rtbrain-sim": "signal"}
+    page.doctor.streams = (AMP, sim, replace(TASK, name="rtbrain-sim-markers"))
+    page.draw_now()
+    assert used(page) == {"rtbrain-sim": "signal", "rtbrain-sim-markers": "markers"}
+    choose(page, "rtbrain-sim", "")
+    page.draw_now()
+    assert "rtbrain-sim" not in used(page)
+    page.ways.buttons["fieldtrip"].click()
+    page.ways.field.setText("10.0.0.9:1972")
+    page.ways.connect_button.click()
+    assert started[-1][1][:3] == ["bridge", "fieldtrip", "10.0.0.9:1972"]
+
+
+@pytest.mark.parametrize("width", [764, 1020, 1360])
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+def test_the_page_needs_no_more_width_than_its_window_has(page, width, theme):
+    long = "a-name-of-forty-letters-and-not-one-more"
+    page.doctor.streams = (replace(AMP, name=long), TASK)
+    page.doctor.found = in_order([FINE, YELLOW, WRONG])
+    page.session.change(streams=(UsedStream(name="task", source_id="t", role="markers"),))
+    page.restyle(theme)
+    page.draw_now()
+    for _ in range(2):  # as a scroll area would: what is too wide for it lays itself out anew
+        page.resize(width, 560)
+        QApplication.processEvents()
+    assert page.minimumSizeHint().width() <= width
+    assert page.streams.line(long)._name.toolTip().find(long) > 0
+    edges = [page.checks.geometry().right(), page.streams.geometry().right()]
+    assert max(edges) < width
+
+
+def test_classes_keep_their_order_and_rest_is_no_target():
+    markers = {"1": "rest", "2": "speech", "9": "ignore", "3": "speech"}
+    assert classes_of(markers, ()) == ("rest", "speech")
+    assert classes_of({**markers, "0": "hand"}, ("speech", "rest")) == ("speech", "rest", "hand")
+    assert target_of(("Rest", "hand"), None) == "hand"
+    assert target_of(("rest", "hand"), "rest") == "rest"
+    assert target_of(("rest",), "gone") is None
