@@ -25,10 +25,11 @@ from rtbrain.config.flags import (
 )
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
+from rtbrain.learn.fit.inputs import STAGES
 from rtbrain.learn.fit.run import fit_decoder
 from rtbrain.learn.fit.score_table import report_tables
 from rtbrain.recording.playing import print_note
-from rtbrain.terminal import show_progress, table
+from rtbrain.terminal import JsonProgress, show_progress, table
 
 
 def _flag(field: str, *names: str) -> Any:
@@ -72,6 +73,7 @@ def command(
     stream: RecordingStream = None,
     scale: Annotated[float | None, _flag("scale", "--scale")] = None,
     sfreq: RecordingRate = None,
+    progress_json: Annotated[bool, typer.Option("--progress-json", hidden=True)] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, as splits.kind=sessions; repeatable."),
@@ -122,7 +124,8 @@ def command(
     require_new_folder(out, "--out")
     console = Console()
     started = time.monotonic()
-    with show_progress(console) as on_progress:
+    with show_progress(console) as bars:
+        on_progress = JsonProgress(STAGES) if progress_json else bars
         decoder = fit_decoder(
             settings.recordings, settings, on_progress=on_progress, on_note=print_note
         )

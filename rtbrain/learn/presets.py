@@ -17,6 +17,7 @@ _FOUND, _WANTED = 0.95, 0.5  # share of events that few misses, and few alarms, 
 _TAILS = (*(1 - np.geomspace(0.3, 0.0005, 9)), 1.0)  # of the values that are no event
 _PEAKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # and of the highest values within events
 _HOLDS_S = (0.0, 0.1, 0.3, 1.0)
+_GRID = (0.3, 0.95)  # of thresholds, in hundredths, for the curve
 _HYSTERESIS = 1.0  # between the logits of up and down
 WORDS = {"few_misses": "few misses", "balanced": "balanced", "few_alarms": "few alarms"}
 
@@ -45,12 +46,39 @@ def propose_presets(timeline: Timeline, label: str, number: Ints) -> dict[str, A
             "chosen": _brief(chosen.found),
             **rate.count(label, chosen.settings).summary(label),
         }
+    ups = [one["settings"]["up"] for one in presets.values()]
+    holds = {one["settings"].get("hold_s", 0.0) for one in presets.values()}
     return {
         "n_events": n,
         "calibrated": n >= LEAST_EVENTS,
         "same_data": not split,
         "presets": presets,
+        "curves": {f"{hold_s:g}": _curve(rate, label, ups, hold_s) for hold_s in sorted(holds)},
     }
+
+
+def _curve(rate: Timeline, label: str, ups: Sequence[float], hold_s: float) -> dict[str, Any]:
+    """What thresholds from 0.3 to 0.95, and those of the presets, find and raise: lists by name.
+
+    Whoever chooses a threshold by it has chosen on the same data.
+    """
+    low, high = min(_GRID[0], *ups), max(_GRID[1], *ups)
+    grid = {round(up, 4) for up in np.arange(math.ceil(100 * low), 100 * high + 1e-9) / 100}
+    settings = [
+        DetectSettings(up=up, down=_down(up), hold_s=hold_s)
+        for up in sorted(grid | {*ups})
+        if 0 < up <= 1
+    ]
+    found = [rate.count(label, one).summary(label) for one in settings]
+    columns = {
+        key: [one[key] for one in found]
+        for key in (
+            *("n_found", "false_alarms", "rest_s", "false_alarms_per_hour_interval_95"),
+            *("delay_s", "delay_p90_s"),
+        )
+    }
+    thresholds = {"up": [one.up for one in settings], "down": [one.down for one in settings]}
+    return thresholds | columns | {"n_events": found[0]["n_events"]}
 
 
 def _brief(found: Detections) -> dict[str, Any]:

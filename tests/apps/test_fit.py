@@ -18,6 +18,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
+from rtbrain.learn.fit.inputs import STAGES
 from tests.apps.program import refused, rtbrain
 
 PATIENT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
@@ -52,9 +53,15 @@ def test_channels_mains_and_hop_of_the_settings_replace_those_of_the_recipe(
     chosen = "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.5\n"
     settings = tmp_path / "chosen.yaml"
     settings.write_text(quick.read_text().replace("recipe:", f"{chosen}recipe:"))
-    done = rtbrain("fit", *PATIENT, "--config", settings, "--out", tmp_path / "bundle")
+    where = ("--config", settings, "--out", tmp_path / "bundle")
+    done = rtbrain("fit", *PATIENT, *where, "--progress-json")
     assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    said = list(dict.fromkeys(line["stage"] for line in lines))
+    assert said == [stage for stage in STAGES if stage in said] != []
+    assert {"read", "folds", "chance"} <= {*said}
     bundle = read_bundle(tmp_path / "bundle")
+    assert sum(bundle.report["contacts"].values()) == pytest.approx(1, abs=1e-4)
     assert bundle.montage.names == ("RA1", "RA2", "RA3", "RA4", "RA5")
     assert bundle.recipe.window.hop_s == 0.5
     notches = [step.notch.mains_hz for step in bundle.recipe.signal if step.notch is not None]

@@ -73,6 +73,28 @@ def test_what_is_counted_is_what_a_detector_gives_on_the_odd_stretches() -> None
     assert settings.down < settings.up
 
 
+def test_the_curve_of_thresholds_is_counted_where_the_presets_are() -> None:
+    timeline = planted(60)
+    number = stretches(timeline)
+    found = propose_presets(timeline, "b", number)
+    odd = timeline.within(number % 2 == 1)
+    for preset in found["presets"].values():
+        one = preset["settings"]
+        curve = found["curves"][f"{one.get('hold_s', 0):g}"]
+        at = curve["up"].index(one["up"])
+        assert curve["down"][at] == one["down"]
+        for key in ("n_found", "false_alarms", "rest_s", "delay_s", "n_events"):
+            assert (curve[key] if key == "n_events" else curve[key][at]) == preset[key], key
+        assert {0.3, 0.31, 0.7, 0.95} <= {*curve["up"]}
+        at = curve["up"].index(0.7)
+        settings = DetectSettings(up=0.7, down=curve["down"][at], hold_s=one.get("hold_s", 0))
+        counted = odd.count("b", settings).summary("b")
+        assert curve["false_alarms"][at] == counted["false_alarms"] > 0
+        interval = counted["false_alarms_per_hour_interval_95"]
+        assert curve["false_alarms_per_hour_interval_95"][at] == interval
+        assert curve["false_alarms"][-1] <= curve["false_alarms"][0]
+
+
 def test_with_few_events_rates_are_of_the_same_data_and_with_fewer_there_is_no_preset() -> None:
     same = proposed(30)
     assert (same["calibrated"], same["same_data"]) == (True, True)

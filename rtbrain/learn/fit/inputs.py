@@ -36,6 +36,15 @@ _CHUNK_S = 0.25
 # A state whose event lasts no longer than this lasts until the next: samples, or of the window.
 _MOMENT_SAMPLES, _MOMENT_SHARE = 1.5, 0.05
 
+# Of a fit: how long each takes beside the others, and how its pieces begin.
+STAGES: dict[str, tuple[float, tuple[str, ...]]] = {
+    "read": (2.0, ("recording ",)),
+    "choose": (5.0, ("front ends", "chosen front ends")),
+    "folds": (1.0, ("scoring",)),
+    "chance": (1.0, ("chance",)),
+    "final": (7.0, ("tuning PopT", "held-out decodes", "thresholds", "drift")),
+}
+
 
 def ignore_note(note: str) -> None:
     """A note that nobody reads."""

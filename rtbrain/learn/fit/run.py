@@ -291,18 +291,18 @@ def _fit_opened(
         fitted = rows.fit()
         memory = rows.remember(fitted, settings.remembered_windows)
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
-    if model is not None and recipe.mode == "streaming":  # compiled now, not when decoding starts
+    if model is not None and recipe.mode == "streaming":  # compiled now, not at the start
         build_feature_pipeline(recipe, gathered.montage, model=model)
     linear = None if model is None else select_rows(gathered, LINEAR).fit()
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
-    report = fit_report(gathered, labels, scored, encoder) | population | chosen | mains
+    report = fit_report(gathered, labels, scored, encoder, weights)
+    report |= population | chosen | mains
     filtered, main = gathered.pipeline.signal.montage, scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
     if settings.detect:
-        report["detections"] = propose_detections(
-            gathered, scored, settings.detect, model, on_progress
-        )
+        given = (gathered, scored, settings.detect, model, on_progress)
+        report["detections"] = propose_detections(*given)
     report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings

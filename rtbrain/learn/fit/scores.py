@@ -170,11 +170,15 @@ def score_all(
     splits = settings.splits
     folds = folds_of(gathered)
     names = [name for name in gathered.features.rows if name != FEWER]
-    total = (len(names) + 1 + splits.unsafe_random) * len(folds) + 4 * bool(settings.n_permutations)
-    steps = itertools.count(1)
+    n_fits = (len(names) + splits.unsafe_random) * len(folds)
+    n_draws = len(folds) + 4 * bool(settings.n_permutations)
+    fits, draws_done = itertools.count(1), itertools.count(1)
 
     def step() -> None:
-        on_progress(next(steps), total, "scoring")
+        on_progress(next(fits), n_fits, "scoring")
+
+    def drawn() -> None:
+        on_progress(next(draws_done), n_draws, "chance")
 
     validated = {name: select_rows(gathered, name).validate(folds, step) for name in names}
     null = draws = None
@@ -187,9 +191,11 @@ def score_all(
         )
         rows, penalties = _filled_rows(gathered, MAIN), validated[MAIN].penalties
         null = null_distribution(
-            rows, labelled, folds, penalties, draws, by_fold=gathered.by_fold, on_draw=step
+            rows, labelled, folds, penalties, draws, by_fold=gathered.by_fold, on_draw=drawn
         )
-    validated[CLOCK], clock = score_clock(labelled, folds, draws, embargo_s=embargo_s, on_step=step)
+    validated[CLOCK], clock = score_clock(
+        labelled, folds, draws, embargo_s=embargo_s, on_step=drawn
+    )
     unsafe = None
     if splits.unsafe_random:
         random = unsafe_random_folds(labelled.rows.size, n_folds=splits.n_folds)
@@ -234,9 +240,14 @@ def named_scores(scored: DecoderScores, labelled: Labelled) -> dict[str, Any]:
 
 
 def fit_report(
-    gathered: LabelledFeatures, labels: LabelSettings, scored: DecoderScores, encoder: str
+    gathered: LabelledFeatures,
+    labels: LabelSettings,
+    scored: DecoderScores,
+    encoder: str,
+    weights: Doubles,
 ) -> dict[str, Any]:
-    """Everything about the scores of a fit, as plain values."""
+    """Everything about the scores of a fit, as plain values; `weights` of the channels."""
+    names, share = gathered.pipeline.signal.montage.names, weights / (weights.sum() or 1.0)
     labelled, kind = gathered.labelled, gathered.settings.splits.kind
     shown = labels.model_copy(update={"plan": None})  # a path may hold a name
     report: dict[str, Any] = {
@@ -253,6 +264,7 @@ def fit_report(
         "blocks": {"n": scored.blocks.n, "unit": scored.blocks.unit},
         "scores": named_scores(scored, labelled),
         "verdict": scored.verdict(labelled).summary(),
+        "contacts": dict(zip(names, share.round(6).tolist(), strict=True)),
     }
     if gathered.front_end is not None:
         report["front_end"] = gathered.front_end.report

@@ -130,7 +130,7 @@ def test_progress_is_called_back_and_nothing_is_printed(capsys: pytest.CaptureFi
         seen.setdefault(what, []).append(done / total)
 
     rtbrain.fit(PATIENT, sfreq_hz=2048, on_progress=watch, **QUICK)
-    assert list(seen) == ["recording 1 of 1", "scoring"]
+    assert list(seen) == ["recording 1 of 1", "scoring", "chance"]
     for shares in seen.values():
         assert shares == sorted(shares)
         assert shares[-1] == 1
