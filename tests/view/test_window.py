@@ -239,8 +239,9 @@ def test_nothing_is_wider_than_the_window_in_large_type(
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
     qtbot.waitUntil(lambda: window.panels["signal"].isVisible())
     assert (window.width(), window.height()) == (1280, 800)
-    canvas = window.spectra.canvas
-    assert canvas.ci.effectiveSizeHint(Qt.SizeHint.MinimumSize).width() <= canvas.width()
+    for name in ("signal", "spectrum", "contacts"):
+        panel = window.panels[name]
+        assert panel.minimumSizeHint().width() <= panel.width(), name
 
 
 def test_of_several_signals_the_one_that_is_chosen_is_shown(

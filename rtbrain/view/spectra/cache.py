@@ -1,30 +1,24 @@
-"""Spectrograms and power spectrum for the spectra panel, computed column by column."""
-
-from collections import deque
-from collections.abc import Collection
+"""Spectrogram of one contact, over its own mean, computed column by column."""
 
 import numpy as np
 import numpy.typing as npt
 
 from rtbrain.buffer.rings import Ring
-from rtbrain.spectrogram import RunningStft
-from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, Quality, Window
+from rtbrain.types import Chunk, Doubles, Floats, Montage
 
 Codes = npt.NDArray[np.uint8]
 PAGE_S = 10.0
-# BrainBERT's frames, 400 samples every 50 at 2048 Hz, and its 40 bins.
-_FRAME_S = 400 / 2048
-_HOP_S = 50 / 2048
-_MOST_AT_EACH = 256  # contacts; with more, frames come less often, or the window held up the rest
-_N_FREQS = 40
-_TIME_CONSTANT_S = 60.0
-_WIDE_FRAME_S = 0.25
-_SEGMENT_S = 1.0
-_POWER_OVER_S = 4.0
-_MIN_POWER = 1e-12  # µV²/Hz, for a contact that is all zeros
+N_ROWS = 120
+LOWEST_HZ, HIGHEST_HZ = 2.0, 200.0
+LIMITS_DB = (-6.0, 6.0)
 NO_DATA = 255
-Z_SCORES = (-3.0, 3.0)
-POWER_DB = (-30.0, 40.0)  # re 1 µV²/Hz: from an amplifier's noise to the slow waves of sleep
+_FRAME_S, _HOP_S, _MEAN_S = 1.0, 0.05, 60.0
+_N_TAPERS = 3
+_FINER, _LONG_FRAME = 4, 8192  # samples
+_MIN_POWER = 1e-12  # µV²/Hz, for a contact that is all zeros
+_MAINS_HZ = (50.0, 60.0)
+_MAINS_DB = 6.0
+_MAINS_ROWS = 6
 
 
 def colour_codes(values: npt.NDArray[np.floating], limits: tuple[float, float]) -> Codes:
@@ -35,75 +29,61 @@ def colour_codes(values: npt.NDArray[np.floating], limits: tuple[float, float]) 
     return np.where(np.isfinite(values), steps, NO_DATA).round().astype(np.uint8)
 
 
-class SpectraCache:
-    """Spectrograms of the last 10 s and the power spectrum of the last 4 s.
+class SpectrumCache:
+    """Spectrogram of the last 10 s of the chosen channel, dB over its mean of up to 60 s.
 
-    The encoder's z-scores are computed for every channel, since their statistics run; the wide
-    spectrogram and the power spectrum only for the chosen channel. Lost samples are columns
-    without data.
+    Its rows are bands of equal ratio. A column is the power of 1 s, by three sine tapers; lost
+    samples are columns without data. The past of the other channels is kept for when one of them
+    is chosen.
+
+    References
+    ----------
+    Riedel and Sidorenko 1995, IEEE Trans. Signal Process. 43:188, doi:10.1109/78.365298.
     """
 
     def __init__(self, montage: Montage) -> None:
         rate_hz = montage.sfreq_hz
-        self._rate_hz = rate_hz
-        # Where the encoder's durations are not whole samples, the nearest are used.
-        frame = max(4, round(_FRAME_S * rate_hz))
-        hop_s = _HOP_S * -(-montage.n_channels // _MOST_AT_EACH)
-        self._frame, self._hop = frame, max(1, round(hop_s * rate_hz))
-        self._wide = max(4, round(_WIDE_FRAME_S * rate_hz))
-        self._segment = max(8, round(_SEGMENT_S * rate_hz))
-        n_freqs = min(_N_FREQS, frame // 2 + 1)
-        self.hop_s = self._hop / rate_hz
-        self.frame_s, self.wide_frame_s = frame / rate_hz, self._wide / rate_hz
-        self.highest_hz = n_freqs * rate_hz / frame
-        self.wide_highest_hz = (self._wide // 2 + 1) * rate_hz / self._wide
+        self._hop = max(1, round(_HOP_S * rate_hz))
+        self._frame = max(8, round(_FRAME_S * rate_hz))
+        self.hop_s, self.frame_s = self._hop / rate_hz, self._frame / rate_hz
         self.n_columns = round(PAGE_S / self.hop_s)
-        self._capacity = self.n_columns * self._hop + self._wide
-        self._names = montage.names
+        self._capacity = self.n_columns * self._hop + self._frame
+        self._n_channels = montage.n_channels
         self._ring = Ring(montage.n_channels, self._capacity)
-        self._stft = RunningStft(
-            montage.n_channels,
-            frame,
-            frame_samples=frame,
-            hop_samples=self._hop,
-            n_freqs=n_freqs,
-            time_constant_frames=max(1.0, _TIME_CONSTANT_S / self.hop_s),
-        )
-        self._encoder: Codes = np.full(
-            (montage.n_channels, self.n_columns, n_freqs), NO_DATA, np.uint8
-        )
-        self._head = 0  # oldest column of both rings
+        # Low bands are narrower than bins are apart: these are made finer.
+        finer = _FINER if self._frame <= _LONG_FRAME else 2
+        n_padded = 1 << (finer * self._frame - 1).bit_length()
+        self._freqs_hz = np.fft.rfftfreq(n_padded, 1 / rate_hz).astype(np.float64)
+        at = np.arange(1, self._frame + 1) * np.pi / (self._frame + 1)
+        orders = np.arange(1, _N_TAPERS + 1)[:, None]
+        self._tapers = np.sqrt(2 / (self._frame + 1)) * np.sin(orders * at) / np.sqrt(rate_hz / 2)
+        self._n_padded = n_padded
         self.n_samples = 0  # so far, lost ones included
         self.t_stop = float("nan")
+        self._row, self.full = 0, False
         self.choose(0)
 
-    def choose(self, row: int) -> None:
-        """Show another channel, with its past as far as it is kept."""
-        self._row = row
-        n_bins = self._wide // 2 + 1
+    def choose(self, row: int, full: bool | None = None) -> None:
+        """Show another channel or range, with the past as far as it is kept."""
+        self._row, self.full = row, self.full if full is None else full
+        nyquist_hz = float(self._freqs_hz[-1])
+        top_hz = nyquist_hz if self.full else min(HIGHEST_HZ, nyquist_hz)
+        lowest_hz = min(LOWEST_HZ, top_hz / 2)
+        self.edges_hz: Doubles = np.geomspace(lowest_hz, top_hz, N_ROWS + 1)
+        self._bands = band_weights(self._freqs_hz, self.edges_hz)
+        self._db: Floats = np.full((round(_MEAN_S / self.hop_s), N_ROWS), np.nan, np.float32)
         past = self._ring.last(self._capacity)[row]
         # The newest column ends at the last multiple of the hop.
-        after = self.n_samples % self._hop
-        whole = past[: self._capacity - after]
-        frames = np.lib.stride_tricks.sliding_window_view(whole, self._wide)[:: -self._hop]
-        newest_first = colour_codes(self._decibels(frames), POWER_DB)
-        self._wide_codes: Codes = np.full((self.n_columns, n_bins), NO_DATA, np.uint8)
-        ordered = newest_first[: self.n_columns][::-1]
-        self._wide_codes[self.n_columns - len(ordered) :] = ordered
-        self._wide_codes = np.roll(self._wide_codes, self._head, axis=0)
-        n_segments = round((_POWER_OVER_S - _SEGMENT_S) / (_SEGMENT_S / 2)) + 1
-        self._segments: deque[Doubles] = deque(maxlen=n_segments)
-        since = self.n_samples % (self._segment // 2)
-        for back in reversed(range(n_segments)):
-            stop = self._capacity - since - back * (self._segment // 2)
-            if stop >= self._segment:
-                self._add_segment(past[stop - self._segment : stop])
+        whole = past[: self._capacity - self.n_samples % self._hop]
+        frames = np.lib.stride_tricks.sliding_window_view(whole, self._frame)[:: -self._hop]
+        newest_first = self._decibels(frames[: self.n_columns])
+        self._db[-len(newest_first) :] = newest_first[::-1]
+        self._head = 0  # oldest column
 
-    def take(self, chunk: Chunk, bad: Collection[str]) -> None:
-        """Add a chunk; `bad` channels do not feed the running statistics."""
+    def take(self, chunk: Chunk) -> None:
+        """Add a chunk."""
         if chunk.gap:
             self._lose(chunk.gap)
-        good = np.array([name not in bad for name in self._names])
         start = 0
         while start < chunk.n_samples:
             stop = min(start + self._hop - self.n_samples % self._hop, chunk.n_samples)
@@ -111,75 +91,63 @@ class SpectraCache:
             self.n_samples += stop - start
             if self.n_samples % self._hop == 0:
                 self.t_stop = float(chunk.timestamps[stop - 1])
-                self._add_column(good)
-            if self.n_samples % (self._segment // 2) < stop - start:
-                since = self.n_samples % (self._segment // 2)
-                past = self._ring.last(self._segment + since)[self._row]
-                self._add_segment(past[: self._segment])
+                self._add(self._decibels(self._ring.last(self._frame)[self._row][None])[0])
             start = stop
 
-    def encoder(self) -> Codes:
-        """Colours on `Z_SCORES` of the chosen channel: uint8 [n_columns, n_freqs], oldest first."""
-        return np.roll(self._encoder[self._row], -self._head, axis=0)
+    def image(self) -> Codes:
+        """Colours on `LIMITS_DB`: uint8 [n_columns, `N_ROWS`], oldest and lowest first."""
+        at = (self._head - self.n_columns + np.arange(self.n_columns)) % len(self._db)
+        return colour_codes(self._db[at] - self.mean_db(), LIMITS_DB)
 
-    def wide(self) -> Codes:
-        """Colours on `POWER_DB` of the chosen channel: uint8 [n_columns, n_bins], oldest first."""
-        return np.roll(self._wide_codes, -self._head, axis=0)
+    def mean_db(self) -> Floats:
+        """Mean of each row over up to 60 s, float32 [`N_ROWS`], dB re 1 µV²/Hz; NaN without any."""
+        there = np.isfinite(self._db[:, 0])
+        if not there.any():
+            return np.full(N_ROWS, np.nan, np.float32)
+        return np.asarray(self._db[there].mean(axis=0), np.float32)
 
-    def power(self) -> tuple[Doubles, Doubles]:
-        """Welch's estimate over the last 4 s: Hz and µV²/Hz; empty before the first second.
-
-        References
-        ----------
-        Welch, IEEE Trans. Audio Electroacoust. 15 (1967), doi:10.1109/TAU.1967.1161901.
-        """
-        freqs = np.fft.rfftfreq(self._segment, 1 / self._rate_hz).astype(np.float64)
-        known = [segment for segment in self._segments if np.isfinite(segment).all()]
-        if not known:
-            return freqs[:0], freqs[:0]
-        return freqs, np.asarray(np.mean(known, axis=0), np.float64)
+    def mains_hz(self) -> float | None:
+        """Frequency of the mains, where its band stands out from those around it."""
+        mean_db, found = self.mean_db(), []
+        for hertz in _MAINS_HZ:
+            row = int(np.searchsorted(self.edges_hz, hertz)) - 1
+            around = mean_db[max(0, row - _MAINS_ROWS) : row + _MAINS_ROWS + 1]
+            if hertz < self.edges_hz[-1] and around.size:
+                found.append((float(mean_db[row] - np.median(around)), hertz))
+        most_db, hertz = max(found, default=(0.0, 0.0))
+        return hertz if most_db >= _MAINS_DB else None
 
     def _lose(self, n_lost: int) -> None:
         kept = min(n_lost, self._capacity)
-        self._ring.push(np.full((len(self._names), kept), np.nan, np.float32))
+        self._ring.push(np.full((self._n_channels, kept), np.nan, np.float32))
         columns = (self.n_samples + n_lost) // self._hop - self.n_samples // self._hop
         self.n_samples += n_lost
-        for _ in range(min(columns, self.n_columns)):
-            self._encoder[:, self._head] = NO_DATA
-            self._wide_codes[self._head] = NO_DATA
-            self._head = (self._head + 1) % self.n_columns
-        self._segments.clear()
+        for _ in range(min(columns, len(self._db))):
+            self._add(np.full(N_ROWS, np.nan, np.float32))
 
-    def _add_column(self, good: Mask) -> None:
-        frame = self._ring.last(self._frame)
-        first = self.n_samples - self._frame
-        item = Window(frame, self.t_stop, first, Quality(good))
-        spectrogram = self._stft(item)
-        column = colour_codes(spectrogram.data[:, -1], Z_SCORES)
-        column[~spectrogram.quality.good] = NO_DATA
-        self._encoder[:, self._head] = column
-        wide = self._ring.last(self._wide)[self._row]
-        self._wide_codes[self._head] = colour_codes(self._decibels(wide[None])[0], POWER_DB)
-        self._head = (self._head + 1) % self.n_columns
+    def _add(self, column: Floats) -> None:
+        self._db[self._head] = column
+        self._head = (self._head + 1) % len(self._db)
 
-    def _add_segment(self, samples: Floats) -> None:
-        self._segments.append(_density(samples[None], self._rate_hz)[0])
-
-    def _decibels(self, frames: Floats) -> Doubles:
-        density = _density(frames, self._rate_hz)
+    def _decibels(self, frames: Floats) -> Floats:
+        """Power of each band, float32 [n_frames, `N_ROWS`], dB re 1 µV²/Hz."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(10 * np.log10(np.maximum(density, _MIN_POWER)))
+            centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
+            power = np.zeros((len(frames), len(self._freqs_hz)))
+            for taper in self._tapers:
+                power += np.abs(np.fft.rfft(centred * taper, self._n_padded, axis=1)) ** 2
+            bands = (power / _N_TAPERS) @ self._bands
+            return np.asarray(10 * np.log10(np.maximum(bands, _MIN_POWER)), np.float32)
 
 
-def _density(frames: Floats, rate_hz: float) -> Doubles:
-    """One-sided power density of Hann-tapered frames, less their means, float64."""
-    n_samples = frames.shape[1]
-    taper = np.sin(np.pi * np.arange(n_samples) / n_samples) ** 2
-    with np.errstate(invalid="ignore"):
-        centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
-        spectrum = np.abs(np.fft.rfft(centred * taper, axis=1)) ** 2
-    density = spectrum * (2 / (rate_hz * (taper**2).sum()))
-    density[:, 0] /= 2
-    if n_samples % 2 == 0:
-        density[:, -1] /= 2
-    return np.asarray(density)
+def band_weights(freqs_hz: Doubles, edges_hz: Doubles) -> Doubles:
+    """Weights of bins in the mean of each band, float64 [n_bins, n_bands].
+
+    The spectrum is taken as linear between its bins, so that a band may be narrower than they are
+    apart.
+    """
+    step_hz = freqs_hz[1] - freqs_hz[0]
+    # Integral of the hat of each bin up to an edge.
+    away = np.clip((edges_hz[None, :] - freqs_hz[:, None]) / step_hz, -1, 1)
+    hats = step_hz * (0.5 + away - np.sign(away) * away**2 / 2)
+    return np.asarray(np.diff(hats, axis=1) / np.diff(edges_hz))

@@ -1,70 +1,61 @@
-"""The spectra panel: one contact's encoder spectrogram, wide spectrogram and power spectrum."""
-
-import itertools
+"""The spectrum panel: spectrogram of the chosen contact over the last 10 s."""
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QFont, QResizeEvent
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QFontMetricsF,
+    QImage,
+    QLinearGradient,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from rtbrain.types import Montage
-from rtbrain.view.spectra.cache import NO_DATA, PAGE_S, POWER_DB, Z_SCORES, SpectraCache
+from rtbrain.view.icons import hatch_brush
+from rtbrain.view.spectra.cache import LIMITS_DB, NO_DATA, PAGE_S, SpectrumCache
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill, plain_label, scaled_font, set_tip
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill, frame_panel, paint_text, plain_label, set_tip
 
-_MAINS_HZ = (50, 60)
-_POWER_UV2 = (1e-4, 1e5)
-_TITLES = {
-    False: ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s"),
-    True: ("encoder, z", "all, dB", "power"),
-}
-# Up to this frequency, an axis of decades has room for 3, 30 and 300.
-_FEW_DECADES_HZ = 300.0
-_EMPTY_HZ = 200.0  # highest frequency of the axes before there is a signal
+_DRAW_EVERY_S = 0.1
 _OLD_S = 1.5
-_OLD_OPACITY = 0.4
-# Wider than this many heights, the panel puts its plots side by side.
-_SIDE_BY_SIDE = 1.6
+_HEAD_PX, _GUTTER_PX, _AXIS_PX, _BAR_PX, _RIGHT_PX = 30, 34, 20, 8, 36
+_TICKS_HZ = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_CENTRE = Qt.AlignmentFlag.AlignCenter
 
 
 class SpectraPanel(QWidget):
-    """Spectra of the chosen contact over the last 10 s."""
+    """Power of the chosen contact over its mean: 2 to 200 Hz, or all frequencies."""
 
     chosen = Signal(str)
 
     def __init__(self, session: ViewSession, theme: Theme) -> None:
         super().__init__()
         self._session = session
-        self._theme = theme
-        self.cache: SpectraCache | None = None
-        self._wide_layout: bool | None = None
-        self._old = False
+        self.cache: SpectrumCache | None = None
+        self._drawn_at = -np.inf
+        self.title, self.note = plain_label(say("signal.spectrum")), plain_label()
         self._contacts = QComboBox()
-        set_tip(self._contacts, "Contact to show  (, and .)")
-        self._contacts.setAccessibleName("contact")
+        set_tip(self._contacts, say("signal.tip.contact"))
+        self._contacts.setAccessibleName(say("signal.find"))
         self._contacts.currentIndexChanged.connect(self._choose_row)
-        self.note = plain_label()
-        head, title = QHBoxLayout(), plain_label("Spectra of")
-        fill(
-            head,
-            title,
-            self._contacts,
-            self.note,
-            stretched=self.note,
-            margins=(4, 2, 4, 0),
-            spacing=6,
-        )
-        self.canvas = pg.GraphicsLayoutWidget()
-        self.canvas.ci.setContentsMargins(2, 2, 2, 2)
-        set_tip(
-            self.canvas,
-            "Left: the encoder's frames (195 ms every 24 ms, 40 bins; of more than 256 contacts,\n"
-            "every 49 ms or less often), z-scored over about 60 s.\n"
-            "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed.",
-        )
-        fill(QVBoxLayout(self), head, self.canvas, stretched=self.canvas, spacing=2)
-        self._build()
+        self.canvas = SpectrumCanvas(theme)
+        head = QHBoxLayout()
+        fill(head, self.title, self._contacts, margins=(10, 0, 10, 0), spacing=8)
+        head.addStretch(1)
+        head.addWidget(self.note)
+        fill(QVBoxLayout(self), head, self.canvas, stretched=self.canvas, margins=(1, 1, 1, 1))
+        frame_panel(self)
+        self.range = QAction(say("signal.key.spectrum"), self)
+        self.range.setShortcut("G")
+        self.range.triggered.connect(lambda checked=False: self._toggle_range())
+        self.addAction(self.range)
         self.restyle(theme)
         if session.montage is not None:
             self._begin(session.montage)
@@ -93,143 +84,42 @@ class SpectraPanel(QWidget):
             self._begin(montage)
         if self.cache is not None:
             for chunk in update.chunks:
-                self.cache.take(chunk, self._session.bad)
+                self.cache.take(chunk)
 
     def draw(self, now: float) -> None:
-        """Redraw the spectra."""
+        """Redraw the spectrum, at most ten times a second."""
         cache = self.cache
         if cache is None or not self.isVisible():
             return
+        if self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
+            return
+        self._drawn_at = now
         behind_s = now - cache.t_stop if np.isfinite(cache.t_stop) else PAGE_S
-        self._describe(behind_s)
-        pictures = (
-            (self._encoder_image, cache.encoder(), cache.frame_s, cache.highest_hz),
-            (self._wide_image, cache.wide(), cache.wide_frame_s, cache.wide_highest_hz),
-        )
-        for image, codes, frame_s, highest_hz in pictures:
-            image.setImage(codes, autoLevels=False, levels=(0, NO_DATA))
-            # A column is at the middle of its frame.
-            right_s = -behind_s - frame_s / 2 + cache.hop_s / 2
-            page_s = cache.n_columns * cache.hop_s
-            image.setRect(QRectF(right_s - page_s, 0.0, page_s, highest_hz))
-        freqs_hz, power = cache.power()
-        self._curve.setData(freqs_hz[1:], np.maximum(power[1:], _POWER_UV2[0]))
+        self.canvas.show_spectrum(cache, behind_s if behind_s > _OLD_S else 0.0)
+        self.note.setText(say("signal.spectrum_unit"))
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
-        self._theme = theme
-        self.canvas.setBackground(theme.background)
-        table = pg.colormap.get("viridis").getLookupTable(nPts=NO_DATA + 1, alpha=True)
-        table[NO_DATA] = pg.mkColor(theme.grid).getRgb()
-        font = scaled_font(self, theme, 0.85)
-        for plot, title in zip(self._plots, _TITLES[theme.large], strict=True):
-            plot.setTitle(title, color=theme.foreground, size=f"{theme.font_pt * 0.9:g}pt")
-            for side in ("left", "bottom"):
-                self._style_axis(plot.getAxis(side), font)
-        for image in (self._encoder_image, self._wide_image):
-            image.setLookupTable(table)
-        for bar in self._bars:
-            self._style_axis(bar.axis, font)
-            # As high as the picture beside it, with room for its end labels.
-            bar.layout.setContentsMargins(0, 1.9 * theme.font_pt, 0, 3.6 * theme.font_pt)
-        self._style_curve()
-        for line, hertz in zip(self._mains, _MAINS_HZ, strict=True):
-            line.setPen(pg.mkPen(theme.faint, width=1, style=Qt.PenStyle.DashLine))
-            line.label.setColor(theme.faint)
-            line.label.setFormat(f"{hertz}")
-            line.label.setFont(font)
-            line.label.fill = pg.mkBrush(theme.background)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Arrange the plots side by side or in a column."""
-        super().resizeEvent(event)
-        self._lay_out(self.width() > _SIDE_BY_SIDE * self.height())
-
-    def _describe(self, behind_s: float) -> None:
-        """Say whether the spectra are old or the contact is bad; old ones are grey."""
-        old = behind_s > _OLD_S
-        reason = self._session.bad.get(self.contact)
-        notes = [f"newest sample {behind_s:.0f} s ago"] if old else []
-        notes += [f"bad: {reason}, not fed to the encoder"] if reason else []
-        self.note.setText("; ".join(notes))
-        if old != self._old:
-            self._old = old
-            self._style_curve()
-
-    def _style_curve(self) -> None:
-        colour = self._theme.faint if self._old else self._theme.classes[1]
-        self._curve.setPen(pg.mkPen(colour, width=1))
-        for image in (self._encoder_image, self._wide_image):
-            image.setOpacity(_OLD_OPACITY if self._old else 1.0)
-
-    def _style_axis(self, axis: pg.AxisItem, font: QFont) -> None:
-        axis.setTickFont(font)
-        axis.setPen(self._theme.faint)
-        axis.setTextPen(self._theme.foreground)
-        if axis.labelText:
-            size = f"{self._theme.font_pt * 0.85:g}pt"
-            axis.setLabel(axis.labelText, **{"color": self._theme.foreground, "font-size": size})
-
-    def _build(self) -> None:
-        self._plots = [pg.PlotItem(enableMenu=False) for _ in range(3)]
-        self._encoder_image, self._wide_image = pg.ImageItem(), pg.ImageItem()
-        encoder, wide, power = self._plots
-        for plot, image in ((encoder, self._encoder_image), (wide, self._wide_image)):
-            plot.addItem(image)
-            plot.setLabel("bottom", "s before now")
-            plot.setLabel("left", "Hz")
-            plot.setXRange(-PAGE_S, 0, padding=0)
-            plot.setYRange(0, _EMPTY_HZ, padding=0)
-        power.setLogMode(x=True, y=True)
-        power.setLabel("bottom", "Hz")
-        power.setLabel("left", "µV²/Hz")
-        power.setXRange(0, np.log10(_EMPTY_HZ), padding=0)
-        power.getAxis("bottom").setTicks(decade_ticks(_EMPTY_HZ))
-        power.setYRange(*np.log10(_POWER_UV2), padding=0)
-        power.showGrid(x=True, y=True, alpha=0.25)
-        self._curve = pg.PlotDataItem()
-        power.addItem(self._curve)
-        # Labels left of their lines: a low rate leaves no room on the right.
-        self._mains = [
-            pg.InfiniteLine(
-                np.log10(hertz),
-                label=f"{hertz}",
-                labelOpts={"position": height, "anchors": [(1, 0.5), (1, 0.5)]},
+        self.canvas.restyle(theme)
+        for label, ink, px, weight in (
+            (self.title, theme.text, 12.5, 600),
+            (self.note, theme.text2, 12, 400),
+        ):
+            label.setStyleSheet(
+                f"background: transparent; color: {ink}; font-size: {theme.px(px)}px;"
+                f"font-weight: {weight};"
             )
-            for hertz, height in zip(_MAINS_HZ, (0.86, 0.68), strict=True)
-        ]
-        for line in self._mains:
-            power.addItem(line)
-        for plot in self._plots:
-            plot.setMouseEnabled(x=False, y=False)
-            plot.hideButtons()
-        self._bars = [
-            pg.ColorBarItem(values=limits, colorMap="viridis", interactive=False, width=10)
-            for limits in (Z_SCORES, POWER_DB)
-        ]
-
-    def _lay_out(self, side_by_side: bool) -> None:
-        if side_by_side == self._wide_layout:
-            return
-        self._wide_layout = side_by_side
-        for item in (*self._plots, *self._bars):
-            if item in self.canvas.ci.items:
-                self.canvas.ci.removeItem(item)
-        items = itertools.zip_longest(self._plots, self._bars)
-        for place, (plot, bar) in enumerate(items):
-            row, column = (0, 2 * place) if side_by_side else (place, 0)
-            self.canvas.ci.addItem(plot, row, column)
-            if bar is not None:
-                self.canvas.ci.addItem(bar, row, column + 1)
+            label.setFixedHeight(theme.px(_HEAD_PX))
+        self._contacts.setStyleSheet(
+            f"font-size: {theme.px(12)}px; min-height: 0px; height: {theme.px(20)}px;"
+        )
+        self._drawn_at = -np.inf
 
     def _begin(self, montage: Montage) -> None:
         """Start over with these channels, at the same contact if it is among them."""
-        before = self.contact
-        self.cache = SpectraCache(montage)
-        self._plots[0].setYRange(0, self.cache.highest_hz, padding=0)
-        self._plots[1].setYRange(0, self.cache.wide_highest_hz, padding=0)
-        self._plots[2].setXRange(0, np.log10(montage.sfreq_hz / 2), padding=0)
-        self._plots[2].getAxis("bottom").setTicks(decade_ticks(montage.sfreq_hz / 2))
+        before, full = self.contact, self.cache is not None and self.cache.full
+        self.cache = SpectrumCache(montage)
+        self.cache.choose(0, full)
         self._contacts.blockSignals(True)
         self._contacts.clear()
         self._contacts.addItems(montage.names)
@@ -240,17 +130,143 @@ class SpectraPanel(QWidget):
     def _choose_row(self, row: int) -> None:
         if self.cache is not None and row >= 0:
             self.cache.choose(row)
+            self._drawn_at = -np.inf
             self.chosen.emit(self._contacts.itemText(row))
 
+    def _toggle_range(self) -> None:
+        if self.cache is not None:
+            self.cache.choose(self._contacts.currentIndex(), not self.cache.full)
+            self._drawn_at = -np.inf
 
-def decade_ticks(highest_hz: float) -> list[list[tuple[float, str]]]:
-    """Ticks of a logarithmic axis in Hz: with a number, and without."""
-    decades = [10**place for place in range(6)]
-    shown = {hz * part for hz in decades for part in (1, 3)}
-    if highest_hz > _FEW_DECADES_HZ:
-        shown = set(decades)
-    others = {hz * part for hz in decades for part in range(2, 10)} - shown
-    return [
-        [(float(np.log10(hz)), f"{hz}") for hz in sorted(shown)],
-        [(float(np.log10(hz)), "") for hz in sorted(others)],
-    ]
+
+class SpectrumCanvas(QWidget):
+    """Paints a spectrogram with its axes and its scale."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._cache: SpectrumCache | None = None
+        self._old_s = 0.0
+        self._image = QImage()
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setMinimumSize(160, 80)
+        self.restyle(theme)
+
+    def show_spectrum(self, cache: SpectrumCache, old_s: float) -> None:
+        """Show a spectrogram whose newest column is some seconds old."""
+        self._cache, self._old_s = cache, old_s
+        codes = np.ascontiguousarray(cache.image().T[::-1])
+        height, width = codes.shape
+        image = QImage(codes.data, width, height, width, QImage.Format.Format_Indexed8)
+        image.setColorTable(self._colours)
+        # Converted, so that neighbours mix when it is enlarged, and lost columns stay clear.
+        self._image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
+        self.update()
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self._colours = [colour.rgba() for colour in ramp_colours(theme, NO_DATA)]
+        self._colours.append(QColor(0, 0, 0, 0).rgba())
+        self.update()
+
+    @property
+    def plot(self) -> QRectF:
+        """Inside of the axes, px."""
+        px = self._theme.px
+        width = self.width() - px(_GUTTER_PX) - px(_RIGHT_PX) - px(_BAR_PX)
+        return QRectF(px(_GUTTER_PX), 2, max(1, width), max(1, self.height() - px(_AXIS_PX) - 2))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint the spectrogram."""
+        theme, plot = self._theme, self.plot
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(theme.bg0))
+        painter.setFont(theme.font(11))
+        if self._cache is None:
+            said = say("signal.spectrum_none")
+            paint_text(painter, QRectF(self.rect()), said, theme.text2, _CENTRE)
+            painter.end()
+            return
+        painter.fillRect(plot, hatch_brush(theme))
+        self._paint_image(painter, plot, self._cache)
+        self._paint_hertz(painter, plot, self._cache)
+        self._paint_seconds(painter, plot)
+        self._paint_scale(painter, plot)
+        painter.end()
+
+    def _paint_image(self, painter: QPainter, plot: QRectF, cache: SpectrumCache) -> None:
+        px_per_s = plot.width() / (cache.n_columns * cache.hop_s)
+        painter.save()
+        painter.setClipRect(plot)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(plot.translated(-self._old_s * px_per_s, 0), self._image)
+        painter.restore()
+
+    def _y(self, hertz: float, plot: QRectF, cache: SpectrumCache) -> float:
+        low, high = np.log(cache.edges_hz[[0, -1]])
+        return plot.bottom() - float((np.log(hertz) - low) / (high - low)) * plot.height()
+
+    def _paint_hertz(self, painter: QPainter, plot: QRectF, cache: SpectrumCache) -> None:
+        theme = self._theme
+        line_px = QFontMetricsF(painter.font()).height()
+        free = plot.bottom() + line_px
+        lowest, highest = cache.edges_hz[[0, -1]]
+        for hertz in _TICKS_HZ:
+            if not lowest * 0.99 <= hertz <= highest * 1.01:
+                continue
+            y = self._y(hertz, plot, cache)
+            painter.setPen(QPen(QColor(theme.text2), 1))
+            painter.drawLine(round(plot.left()) - 4, round(y), round(plot.left()) - 1, round(y))
+            middle = min(max(y, plot.top() + line_px / 2 - 2), plot.bottom() - line_px / 2 + 2)
+            if middle + line_px / 2 <= free:
+                box = QRectF(0, middle - line_px / 2, plot.left() - 6, line_px)
+                text = f"{hertz // 1000}k" if hertz >= 1000 else f"{hertz}"
+                paint_text(painter, box, text, theme.text2, _RIGHT)
+                free = middle - line_px / 2
+        mains_hz = cache.mains_hz()
+        if mains_hz is not None:
+            y = self._y(mains_hz, plot, cache)
+            painter.setPen(QPen(QColor(theme.text), 1, Qt.PenStyle.DashLine))
+            painter.drawLine(round(plot.left()), round(y), round(plot.right()), round(y))
+            text = say("signal.mains", hz=f"{mains_hz:g}")
+            width = QFontMetricsF(painter.font()).horizontalAdvance(text) + 8
+            box = QRectF(plot.right() - width - 2, y - line_px - 1, width, line_px)
+            painter.fillRect(box, QColor(theme.bg0))
+            paint_text(painter, box, text, theme.text, _CENTRE)
+
+    def _paint_seconds(self, painter: QPainter, plot: QRectF) -> None:
+        theme = self._theme
+        strip = QRectF(
+            plot.left(), plot.bottom() + 2, plot.width(), self.height() - plot.bottom() - 3
+        )
+        paint_text(painter, strip, say("signal.seconds_ago", s=f"{PAGE_S:g}"), theme.text2, _LEFT)
+        paint_text(painter, strip, f"{PAGE_S / 2:g}", theme.text2, _CENTRE)
+        paint_text(painter, strip, say("signal.now"), theme.text2, _RIGHT)
+
+    def _paint_scale(self, painter: QPainter, plot: QRectF) -> None:
+        theme = self._theme
+        bar = QRectF(plot.right() + 8, plot.top(), theme.px(_BAR_PX), plot.height())
+        gradient = QLinearGradient(bar.bottomLeft(), bar.topLeft())
+        for place, colour in enumerate(theme.ramp):
+            gradient.setColorAt(place / (len(theme.ramp) - 1), QColor(colour))
+        painter.setPen(QPen(QColor(theme.line), 1))
+        painter.setBrush(gradient)
+        painter.drawRect(bar)
+        low, high = LIMITS_DB
+        line_px = QFontMetricsF(painter.font()).height()
+        texts = ((0.0, f"+{high:g}"), (0.25, "dB"), (0.5, "0"), (1.0, f"−{-low:g}"))
+        for share, text in texts:
+            box = QRectF(bar.right() + 4, 0, self.width() - bar.right() - 4, line_px)
+            y = bar.top() + share * bar.height()
+            box.moveTop(min(max(y - line_px / 2, bar.top() - 1), bar.bottom() - line_px + 1))
+            paint_text(painter, box, text, theme.text2, _LEFT)
+
+
+def ramp_colours(theme: Theme, n_colours: int) -> list[QColor]:
+    """The ramp of a theme in so many steps."""
+    inks = [QColor(colour) for colour in theme.ramp]
+    ends = np.array([(ink.red(), ink.green(), ink.blue()) for ink in inks], np.float64)
+    at = np.linspace(0, len(ends) - 1, n_colours)
+    parts = [np.interp(at, np.arange(len(ends)), ends[:, part]) for part in range(3)]
+    return [QColor(*rgb) for rgb in np.rint(np.stack(parts, axis=1)).astype(int).tolist()]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from rtbrain.view.texts import say
@@ -13,7 +14,8 @@ REFERENCES = ("none", "car", "bipolar", "laplacian")
 NOTCHES_HZ = (None, 50.0, 60.0)
 _MODES = ("sweep", "scroll")
 _PAGE_S = 10.0
-_HEIGHT_PX, _BUTTON_PX, _FIND_PX = 30, 26, 96
+_HEIGHT_PX, _BUTTON_PX, _FIND_PX, _SIDE_PX, _GAP_PX = 30, 26, 96, 10, 8
+_SHRUNK_PX, _WIDE_CHARS = 64, 120
 
 
 class TraceControls(QWidget):
@@ -45,11 +47,12 @@ class TraceControls(QWidget):
         finer = _button("+", say("signal.tip.larger"), lambda: self.scaled.emit(-1))
         fit = _button(say("signal.fit"), say("signal.tip.fit"), self.fitted.emit)
         self._narrow = (coarser, finer)
-        self.note = plain_label()
+        self._droppable = (self.search, fit, self.title)  # the last first
+        self.note, self.is_narrow = plain_label(), False
         row = QHBoxLayout(self)
         menus = (self.page, self.mode, self.reference, self.notch, self.kind)
         scale = (coarser, self.scale, finer, fit, self.search)
-        fill(row, self.title, *menus, *scale, margins=(10, 0, 10, 0), spacing=8)
+        fill(row, self.title, *menus, *scale, margins=(_SIDE_PX, 0, _SIDE_PX, 0), spacing=_GAP_PX)
         row.addStretch(1)
         row.addWidget(self.note)
         for menu in (self.page, self.mode):
@@ -57,6 +60,22 @@ class TraceControls(QWidget):
         for menu in (self.reference, self.notch):
             menu.currentIndexChanged.connect(self.chain_changed)
         self.search.returnPressed.connect(lambda: self.searched.emit(self.search.text()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Leave out what has no room; each has a key."""
+        super().resizeEvent(event)
+        self._drop()
+
+    def _drop(self) -> None:
+        room = self.width() - 2 * _SIDE_PX
+        self.is_narrow = room < self.fontMetrics().averageCharWidth() * _WIDE_CHARS
+        always = [self.page, self.mode, self.reference, self.notch, self.scale, self.note]
+        always += [*self._narrow, *([self.kind] if self.kind.count() > 2 else [])]
+        room -= sum(part.sizeHint().width() + _GAP_PX for part in always)
+        for part in self._droppable:
+            needed = max(part.sizeHint().width(), part.minimumWidth()) + _GAP_PX
+            part.setVisible(needed <= room)
+            room -= needed if needed <= room else 0
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -74,6 +93,9 @@ class TraceControls(QWidget):
         for button in self._narrow:
             button.setFixedWidth(theme.px(_BUTTON_PX))
         self.search.setFixedWidth(theme.px(_FIND_PX))
+        self.reference.setMinimumWidth(theme.px(_SHRUNK_PX))
+        self.notch.setMinimumWidth(theme.px(_SHRUNK_PX))
+        self._drop()
 
     @property
     def page_s(self) -> float:
@@ -95,6 +117,7 @@ class TraceControls(QWidget):
         self.kind.clear()
         self.kind.addItems([say("signal.all_kinds"), *kinds])
         self.kind.setVisible(len(kinds) > 1)
+        self._drop()
 
     def chosen_kinds(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
         """Kinds whose scale to change, of those there are."""
@@ -123,6 +146,7 @@ class TraceControls(QWidget):
         ]
 
     def _start_search(self) -> None:
+        self.search.show()
         self.search.setFocus()
         self.search.selectAll()
 

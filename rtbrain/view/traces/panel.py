@@ -315,7 +315,8 @@ class TracePanel(QWidget):
         if not scene.lanes:
             return
         first, last, n_all = scene.seen.start + 1, scene.seen.stop, len(scene.lanes)
-        shown = self._refused or say("signal.shown", first=first, last=last, n_all=n_all)
+        key = "signal.shown_short" if controls.is_narrow else "signal.shown"
+        shown = self._refused or say(key, first=first, last=last, n_all=n_all)
         bars = bars_uv(scene, self.canvas.plot)
         kind = controls.chosen_kinds(self._kinds())[0]
         scale = say("signal.a_lane", uv=f"{bars[kind]:g}")

@@ -1,25 +1,29 @@
-"""The spectra panel shows the encoder's frames, and what it shows does not depend on chunking."""
+"""The spectrum panel shows one contact's power over its mean, and chunking changes nothing."""
+
+import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
-from rtbrain.spectrogram import RunningStft
-from rtbrain.types import Chunk, Montage, Quality, Window
-from rtbrain.view.spectra.cache import NO_DATA, POWER_DB, Z_SCORES, SpectraCache, colour_codes
-from rtbrain.view.spectra.panel import SpectraPanel, decade_ticks
+from rtbrain.types import Chunk, Montage
+from rtbrain.view.spectra.cache import LIMITS_DB, N_ROWS, NO_DATA, SpectrumCache, band_weights
+from rtbrain.view.spectra.panel import SpectraPanel, ramp_colours
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
 
-SFREQ_HZ = 2048.0
+SFREQ_HZ = 512.0
 MONTAGE = montage_of(3, SFREQ_HZ)
-N_SAMPLES = 50 * 160  # a whole number of hops
+HOP = 26  # 0.05 s
+N_SAMPLES = HOP * 160
 SIGNAL = brain_like(3, N_SAMPLES, SFREQ_HZ)
-FRAME, HOP = 400, 50
 
 
 class Shown:
@@ -30,126 +34,112 @@ class Shown:
         self.bad: dict[str, str] = {}
 
 
-def cache_of(sizes: list[int], row: int = 0) -> SpectraCache:
-    cache = SpectraCache(MONTAGE)
+def cache_of(sizes: list[int], row: int = 0, signal: np.ndarray = SIGNAL) -> SpectrumCache:
+    cache = SpectrumCache(MONTAGE)
     cache.choose(row)
-    for chunk in cut(SIGNAL, sizes, SFREQ_HZ):
-        cache.take(chunk, ())
+    for chunk in cut(signal, sizes, SFREQ_HZ):
+        cache.take(chunk)
     return cache
 
 
-def test_the_spectrogram_is_the_encoders_to_the_step_of_the_colours() -> None:
-    stft = RunningStft(3, N_SAMPLES, time_constant_frames=60 / (HOP / SFREQ_HZ))
-    window = Window(SIGNAL, 0.0, 0, Quality(np.ones(3, np.bool_)))
-    wanted = colour_codes(stft(window).data, Z_SCORES)
-    cache = cache_of([61] * 100)
-    for row in range(3):
-        cache.choose(row)
-        shown = cache.encoder()
-        assert shown.shape == (410, 40)
-        np.testing.assert_array_equal(shown[-wanted.shape[1] :], wanted[row])
+def test_the_power_of_a_band_is_that_of_scipys_periodograms_of_three_sine_tapers() -> None:
+    cache = cache_of([61] * 60, row=1)
+    n = round(SFREQ_HZ)
+    frame = SIGNAL[1, -n:].astype(np.float64)
+    # scipy's spectra of a taper of its own; a 16 times finer grid than the bands need.
+    at = np.arange(1, n + 1) * np.pi / (n + 1)
+    spectra = []
+    for order in (1, 2, 3):
+        freqs, power = scipy.signal.periodogram(
+            frame - frame.mean(), SFREQ_HZ, np.sin(order * at), 16 * n, detrend=False
+        )
+        spectra.append(power)
+    mean = np.mean(spectra, axis=0)
+    edges = cache.edges_hz
+    wanted = [
+        np.trapezoid(np.interp(grid, freqs, mean), grid) / (high - low)
+        for low, high in itertools.pairwise(edges)
+        for grid in [np.linspace(low, high, 400)]
+    ]
+    newest_db = cache._db[cache._head - 1]
+    np.testing.assert_allclose(newest_db, 10 * np.log10(wanted), atol=0.35)
+    assert edges[0] == pytest.approx(2)
+    assert edges[-1] == pytest.approx(200)
+    assert np.ptp(np.diff(np.log(edges))) < 1e-9
 
 
-def test_the_wide_spectrogram_and_the_power_are_those_of_scipy() -> None:
-    cache = cache_of([61] * 100, row=1)
-    wide = round(0.25 * SFREQ_HZ)
-    freqs, _, density = scipy.signal.spectrogram(
-        SIGNAL[1, (N_SAMPLES - wide) % HOP :].astype(np.float64),
-        SFREQ_HZ,
-        "hann",
-        nperseg=wide,
-        noverlap=wide - HOP,
-        detrend="constant",
-    )
-    wanted = colour_codes(10 * np.log10(density.T), POWER_DB).astype(np.int64)
-    shown = cache.wide()[-len(wanted) :].astype(np.int64)
-    assert np.abs(shown - wanted)[1:].max() <= 1
-    assert cache.wide_highest_hz == pytest.approx(freqs[-1] + freqs[1])
-    got_hz, power = cache.power()
-    newest = N_SAMPLES - N_SAMPLES % 1024
-    hertz, expected = scipy.signal.welch(
-        SIGNAL[1, newest - 8192 if newest >= 8192 else 0 : newest].astype(np.float64),
-        SFREQ_HZ,
-        "hann",
-        nperseg=2048,
-        noverlap=1024,
-        detrend="constant",
-    )
-    np.testing.assert_allclose(got_hz, hertz)
-    np.testing.assert_allclose(power, expected, rtol=1e-3)
+def test_what_is_shown_is_over_its_mean() -> None:
+    signal = SIGNAL.copy()
+    signal[:, N_SAMPLES // 2 :] *= 2  # 6 dB
+    image = cache_of([], signal=signal).image().astype(np.int64)
+    there = image[image[:, 0] != NO_DATA]
+    step_db = (LIMITS_DB[1] - LIMITS_DB[0]) / 254
+    rise_db = (np.median(there[-40:]) - np.median(there[:40])) * step_db
+    assert rise_db == pytest.approx(6, abs=1.5)
+    assert abs(np.median(there) * step_db + LIMITS_DB[0]) < 1.5
 
 
 @given(sizes=st.lists(st.integers(0, 700), max_size=20), late=st.integers(0, 20))
 @settings(max_examples=10)
 def test_chunks_and_the_moment_of_choosing_change_nothing(sizes: list[int], late: int) -> None:
-    wanted = cache_of([61] * 100, row=2)
-    cache = SpectraCache(MONTAGE)
+    wanted = cache_of([61] * 60, row=2)
+    cache = SpectrumCache(MONTAGE)
     pieces = cut(SIGNAL, sizes, SFREQ_HZ)
     for number, chunk in enumerate(pieces):
         if number == late:
             cache.choose(2)
-        cache.take(chunk, ())
+        cache.take(chunk)
     if late >= len(pieces):
         cache.choose(2)
-    np.testing.assert_array_equal(cache.encoder(), wanted.encoder())
-    np.testing.assert_array_equal(cache.wide(), wanted.wide())
-    np.testing.assert_allclose(cache.power()[1], wanted.power()[1], rtol=1e-6)
+    steps = cache.image().astype(np.int64) - wanted.image()
+    assert np.abs(steps).max() <= 1  # of the colours: one frame or many, products of matrices round
     assert cache.t_stop == wanted.t_stop
 
 
 def test_lost_samples_are_columns_without_data_and_the_rest_moves_on() -> None:
     cache = cache_of([])
-    before = cache.encoder()
     stamps = 200 + np.arange(N_SAMPLES) / SFREQ_HZ
-    cache.take(Chunk(SIGNAL[:, :1000], stamps[:1000], 0, gap=2000), ())
-    after = cache.encoder()
-    # 40 columns lost, and 8 frames that would reach across the gap until one is whole again.
-    np.testing.assert_array_equal(after[:350], before[60:])
-    assert (after[350:397] == NO_DATA).all()
-    assert (after[397:] != NO_DATA).all()
-    assert cache.power()[0].size == 0
-    cache.take(Chunk(SIGNAL[:, :0], stamps[:0], 0, gap=10**12), ())
-    assert (cache.encoder() == NO_DATA).all()
+    cache.take(Chunk(SIGNAL[:, : 25 * HOP], stamps[: 25 * HOP], 0, gap=50 * HOP))
+    lost = (cache.image() == NO_DATA).all(axis=1)
+    # 50 columns lost, and those that would reach across the gap until 1 s is whole again.
+    across = -(-round(SFREQ_HZ) // HOP) - 1
+    assert lost[-25 - 50 :].nonzero()[0].tolist() == list(range(50 + across))
+    assert not lost[-25 - 50 - 100 : -25 - 50].any()
+    cache.take(Chunk(SIGNAL[:, :0], stamps[:0], 0, gap=10**12))
+    assert (cache.image() == NO_DATA).all()
 
 
-def test_a_bad_contact_has_no_encoder_columns_and_does_not_feed() -> None:
-    cache = SpectraCache(MONTAGE)
-    cache.take(cut(SIGNAL, [], SFREQ_HZ)[0], {"A1"})
-    assert (cache.encoder() == NO_DATA).all()
-    assert (cache.wide()[-100:] != NO_DATA).all()
-    cache.choose(1)
-    assert (cache.encoder()[-100:] != NO_DATA).all()
+@pytest.mark.parametrize("sfreq_hz", [100.0, 250.0, 1000.0, 30000.0])
+@pytest.mark.parametrize("full", [False, True])
+def test_every_rate_has_its_bands(sfreq_hz: float, full: bool) -> None:
+    cache = SpectrumCache(montage_of(2, sfreq_hz))
+    cache.choose(0, full)
+    cache.take(cut(brain_like(2, round(3 * sfreq_hz), sfreq_hz), [], sfreq_hz)[0])
+    assert (cache.image()[-20:] != NO_DATA).all()
+    top_hz = sfreq_hz / 2 if full else min(200, sfreq_hz / 2)
+    assert cache.edges_hz[-1] == pytest.approx(top_hz)
 
 
-@pytest.mark.parametrize("sfreq_hz", [100.0, 256.0, 1000.0, 30000.0])
-def test_other_rates_have_the_nearest_frames(sfreq_hz: float) -> None:
-    cache = SpectraCache(montage_of(2, sfreq_hz))
-    signal = brain_like(2, round(3 * sfreq_hz), sfreq_hz)
-    cache.take(cut(signal, [], sfreq_hz)[0], ())
-    assert cache.frame_s == pytest.approx(400 / 2048, rel=0.05)
-    assert (cache.encoder()[-20:] != NO_DATA).all()
-    freqs, power = cache.power()
-    assert freqs[-1] == sfreq_hz / 2
-    assert np.isfinite(power).all()
+def test_the_weights_of_a_band_sum_to_one_and_follow_a_slope() -> None:
+    freqs = np.arange(0, 300.5, 0.5)
+    edges = np.geomspace(2, 200, N_ROWS + 1)
+    weights = band_weights(freqs, edges)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    np.testing.assert_allclose(freqs @ weights, (edges[1:] + edges[:-1]) / 2)
 
 
-def test_frames_of_many_contacts_come_less_often() -> None:
-    few, many = SpectraCache(montage_of(256, SFREQ_HZ)), SpectraCache(montage_of(257, SFREQ_HZ))
-    assert many.hop_s == 2 * few.hop_s
-    assert many.n_columns * many.hop_s == pytest.approx(few.n_columns * few.hop_s, abs=0.05)
-    many.take(cut(brain_like(257, 3 * round(SFREQ_HZ), SFREQ_HZ), [], SFREQ_HZ)[0], ())
-    assert (many.encoder()[-50:] != NO_DATA).all()
+@pytest.mark.parametrize("mains_hz", [50.0, 60.0, None])
+def test_the_mains_are_found_where_they_stand_out(mains_hz: float | None) -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.normal(0, 20, (3, N_SAMPLES))
+    if mains_hz:
+        signal += 15 * np.sin(2 * np.pi * mains_hz * np.arange(N_SAMPLES) / SFREQ_HZ)
+    assert cache_of([], signal=signal.astype(np.float32)).mains_hz() == mains_hz
 
 
-@pytest.mark.parametrize("rate_hz", [160.0, 250.0, 500.0, 512.0, 2048.0])
-def test_the_axis_of_the_power_has_numbers_at_every_rate(rate_hz: float) -> None:
-    shown, others = decade_ticks(rate_hz / 2)
-    seen = [int(text) for at, text in shown if 0 < at < np.log10(rate_hz / 2)]
-    assert len(seen) >= 2
-    assert all(10**at == pytest.approx(int(text)) for at, text in shown)
-    apart = np.diff(np.log10([1, *seen])) / np.log10(rate_hz / 2)
-    assert apart.min() > 0.18  # of the axis: room for three digits
-    assert not {at for at, _ in shown} & {at for at, _ in others}
+def test_the_ramp_goes_through_its_colours_in_even_steps() -> None:
+    colours = [colour.name() for colour in ramp_colours(DARK, 9)]
+    assert tuple(colours[::2]) == DARK.ramp
 
 
 def test_the_panel_works_before_there_is_a_signal_and_when_the_montage_changes(
@@ -162,13 +152,14 @@ def test_the_panel_works_before_there_is_a_signal_and_when_the_montage_changes(
     panel.draw(0.0)
     panel.step(1)
     assert panel.contact == ""
+    assert not panel.grab().isNull()
     shown.montage = MONTAGE
     panel.take(
         SessionUpdate(104.0, chunks=tuple(cut(SIGNAL, [61] * 9, SFREQ_HZ)), new_montage=True)
     )
     panel.draw(104.0)
     panel.choose("A2")
-    shown.montage = montage_of(9, 512.0)
+    shown.montage = montage_of(9, 256.0)
     panel.take(SessionUpdate(105.0, new_montage=True))
     assert panel.contact == "A2"
     panel.step(-2)
@@ -176,23 +167,43 @@ def test_the_panel_works_before_there_is_a_signal_and_when_the_montage_changes(
     panel.draw(105.0)
 
 
-def test_the_panel_draws_side_by_side_or_in_a_column_in_every_theme(qtbot: QtBot) -> None:
-    shown = Shown()
-    shown.bad = {"A1": "flat"}
-    panel = SpectraPanel(shown, DARK)  # type: ignore[arg-type]
+def inks(widget: QWidget, box: QRect) -> Counter[str]:
+    image = widget.grab(box).toImage()
+    pixels = itertools.product(range(image.width()), range(image.height()))
+    return Counter(image.pixelColor(x, y).name() for x, y in pixels)
+
+
+def test_the_panel_draws_in_every_theme_and_hatches_what_is_lost(qtbot: QtBot) -> None:
+    panel = SpectraPanel(Shown(), DARK)  # type: ignore[arg-type]
     qtbot.addWidget(panel)
     panel.show()
-    chosen = []
+    chosen: list[str] = []
     panel.chosen.connect(chosen.append)
-    for theme, size in ((LIGHT, (900, 240)), (large(DARK), (400, 800))):
+    panel.take(SessionUpdate(104.0, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
+    now = 100 + N_SAMPLES / SFREQ_HZ
+    for theme, size in ((LIGHT, (304, 238)), (large(DARK), (420, 300))):
         panel.resize(*size)
         panel.restyle(theme)
-        panel.take(SessionUpdate(104.0, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
-        panel.draw(104.0)
-        assert not panel.grab().isNull()
-    assert "flat" in panel.note.text()
-    assert "ago" not in panel.note.text()
-    panel.draw(111.0)
-    assert panel.note.text().startswith("newest sample 7 s ago")
+        panel.draw(now)
+        plot = panel.canvas.plot.toRect()
+        strip = plot.adjusted(3 * plot.width() // 4, plot.height() // 2, -4, -plot.height() // 3)
+        live = inks(panel.canvas, strip)
+        assert live[theme.bg0] < 0.2 * live.total()
+        panel.draw(now + 4)
+        hatched = inks(panel.canvas, strip)
+        assert hatched[theme.bg0] > 0.3 * hatched.total()
+        assert 0 < max(hatched.values()) < hatched.total()
     panel.step(1)
     assert chosen == ["A2"]
+
+
+def test_a_key_shows_all_frequencies_and_back(qtbot: QtBot) -> None:
+    panel = SpectraPanel(Shown(), DARK)  # type: ignore[arg-type]
+    qtbot.addWidget(panel)
+    with qtbot.waitActive(panel):
+        panel.show()
+        panel.activateWindow()
+    for top_hz in (256.0, 200.0):
+        qtbot.keyClick(panel, Qt.Key.Key_G)
+        assert panel.cache is not None
+        assert panel.cache.edges_hz[-1] == pytest.approx(top_hz)
