@@ -1,13 +1,10 @@
 """The doctor on real streams: everything at once, judged anew as soon as something is changed."""
 
 import json
-import threading
 import time
 import uuid
 from dataclasses import replace
 
-import numpy as np
-import pylsl
 import pytest
 from rtbrain.apps.main import app
 from typer.testing import CliRunner
@@ -23,10 +20,9 @@ from rtbrain.check.doctor.reach import (
     check_ports,
     check_reach,
 )
-from rtbrain.outlet.lsl_stream import describe_channels, new_info
-from tests.conftest import brain_like, wait_until
+from tests.check.doctor.sending import outlet_of, sending
+from tests.conftest import wait_until
 
-SFREQ_HZ, N_CONTACTS = 256.0, 6
 STREAM = FoundStream(
     *("u1", "amp", "EEG", "id", "here", 8, 512.0, False, False, True, "", (), "microvolts", 8, 1),
     *((), "", 16572, True, 1e-5, 8e-5, 0.0, {}, "", 0),
@@ -34,47 +30,10 @@ STREAM = FoundStream(
 CONFIG = LslConfig("machine", 16572, 32, "")
 
 
-def outlet_of(name, kind, n, rate, fmt, source_id, labels=(), kinds=()):
-    info = new_info(name, kind, n, rate, fmt, source_id)
-    if labels:
-        units = ["microvolts" if kind != "stim" else "none" for kind in kinds]
-        describe_channels(info, labels, kinds, units)
-    return pylsl.StreamOutlet(info)
-
-
 @pytest.fixture
 def sender():
-    """Contacts with 60 Hz hum, one flat, a trigger channel; and int32 markers; until the end."""
-    token = uuid.uuid4().hex[:8]
-    labels = (*(f"A{n + 1}" for n in range(N_CONTACTS)), "TRIG")
-    kinds = ("seeg",) * N_CONTACTS + ("stim",)
-    signal = outlet_of(
-        f"amp-{token}", "EEG", N_CONTACTS + 1, SFREQ_HZ, "float32", f"a-{token}", labels, kinds
-    )
-    codes = outlet_of(f"task-{token}", "Markers", 1, 0.0, "int32", f"t-{token}")
-    data = np.zeros((N_CONTACTS + 1, 60 * 256), np.float32)
-    data[:N_CONTACTS] = brain_like(N_CONTACTS, 60 * 256, SFREQ_HZ)
-    data[1] = 3.0
-    data[N_CONTACTS, ::512] = data[N_CONTACTS, 1::512] = data[N_CONTACTS, 2::512] = 4
-    stop = threading.Event()
-
-    def send():
-        began, sent = pylsl.local_clock(), 0
-        while not stop.wait(0.05):
-            until = int((pylsl.local_clock() - began) * SFREQ_HZ)
-            stamps = began + np.arange(sent, until) / SFREQ_HZ
-            if until > sent:
-                at = np.arange(sent, until) % data.shape[1]
-                signal.push_chunk(np.ascontiguousarray(data[:, at].T), stamps.tolist())
-            if sent // 256 != until // 256:
-                codes.push_sample([9 if until // 256 == 5 else 1 + until // 256 % 2])
-            sent = until
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    yield token
-    stop.set()
-    thread.join()
+    with sending(60) as token:
+        yield token
 
 
 def states(checks):

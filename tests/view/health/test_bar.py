@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QApplication
+from rtbrain.view.health.bar import Banner, HealthBar
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
-from rtbrain.view.health.bar import Banner, HealthBar
 from rtbrain.view.health.indicators import (
     DecoderStatus,
     LatencyHistory,
