@@ -66,7 +66,9 @@ def paint_curve(
         if slot == 0:
             ground = QColor(theme.accent)
             ground.setAlphaF(_FILL_ALPHA[theme.name])
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # its edge is the curve
             painter.fillPath(_ground(xs, ys, finite, lane.box.bottom()), ground)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(pen)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawPath(pg.arrayToQPath(xs, ys, connect="finite"))

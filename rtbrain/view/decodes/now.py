@@ -3,11 +3,11 @@
 import math
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from rtbrain.view.decodes.decoding import Decoding
-from rtbrain.view.decodes.frame import HEAD_PX, PAD_PX, paint_frame, paint_line, wrapped
+from rtbrain.view.decodes.frame import HEAD_PX, PAD_PX, face, paint_frame, paint_line, wrapped
 from rtbrain.view.decodes.words import NowText, describe
 from rtbrain.view.icons import hatch_brush, paint_icon
 from rtbrain.view.streams.session import SessionUpdate
@@ -18,7 +18,7 @@ from rtbrain.view.theme import Theme, set_tip
 _NARROW, _WIDE = (304.0, 46.0), (420.0, 72.0)
 _LEAST_HERO, _LEAST_WORD, _WORD = 30.0, 24.0, 0.8
 _SIDE, _BAR, _ROW, _LIST, _FOOT_LINE = 14, 13, 18, 16, 18
-_TITLE = 36.0
+_TITLE, _DETAIL = 36.0, 17
 
 
 class NowPanel(QWidget):
@@ -59,35 +59,30 @@ class NowPanel(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the panel."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, shown, px = self._theme, self.shown, self._theme.px
-        paint_frame(painter, QRectF(self.rect()), theme, shown.border)
-        self._head(painter)
-        side = px(_SIDE)
-        box = QRectF(self.rect()).adjusted(side, px(HEAD_PX), -side, -px(8))
-        foot = self._foot(painter, box)
-        body = QRectF(box.left(), box.top(), box.width(), max(0.0, foot - box.top()))
-        if shown.number:
-            self._value(painter, body)
-        else:
-            self._no_value(painter, body)
-        painter.end()
+        px, side = self._theme.px, self._theme.px(_SIDE)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            paint_frame(painter, QRectF(self.rect()), self._theme, self.shown.border)
+            self._head(painter)
+            box = QRectF(self.rect()).adjusted(side, px(HEAD_PX), -side, -px(8))
+            foot = self._foot(painter, box)
+            body = QRectF(box.left(), box.top(), box.width(), max(0.0, foot - box.top()))
+            (self._value if self.shown.number else self._no_value)(painter, body)
 
     def _head(self, painter: QPainter) -> None:
         theme, shown, px = self._theme, self.shown, self._theme.px
-        baseline, bold = px(19), theme.font(12, 600)
+        baseline, bold = px(19), face(theme, 12, 600)
         ink = {"fine": theme.text2, "fix": theme.bad, "look": theme.warn}.get(
             shown.icon, theme.faint
         )
-        wide = QFontMetricsF(bold).horizontalAdvance(shown.label)
+        wide = bold.width(shown.label)
         right = self.width() - px(_SIDE) - wide
-        font = theme.font(12, 400 if shown.icon == "fine" else 600)
+        font = face(theme, 12, 400 if shown.icon == "fine" else 600)
         paint_line(painter, QPointF(right, baseline), wide + 1, [(shown.label, font, ink)])
         box = QRectF(right - px(19), baseline - px(11), px(14), px(14))
         paint_icon(painter, box, shown.icon, theme)
         parts = [(say("decode.now.head"), bold, theme.text)]
-        parts.append((shown.decoder, theme.font(12), theme.text2))
+        parts.append((shown.decoder, face(theme, 12), theme.text2))
         width = box.left() - px(PAD_PX) - px(8)
         paint_line(painter, QPointF(px(PAD_PX), baseline), width, parts, gap=px(10))
 
@@ -98,8 +93,8 @@ class NowPanel(QWidget):
         if shown.state == "old":
             ink = theme.faint
         hero = self._hero(box)
-        figures = theme.font(hero, 700)
-        width = QFontMetricsF(figures).horizontalAdvance(shown.number)
+        figures = face(theme, hero, 700)
+        width = figures.width(shown.number)
         baseline = box.top() + px(hero) * 0.98 + px(2)
         paint_line(
             painter,
@@ -110,10 +105,10 @@ class NowPanel(QWidget):
         room = box.width() - width - px(10)
         size = _WORD * hero
         while size > _LEAST_WORD:
-            if QFontMetricsF(theme.font(size, 700)).horizontalAdvance(shown.word) <= room:
+            if face(theme, size, 700).width(shown.word) <= room:
                 break
             size -= 1.0
-        word = [(shown.word, theme.font(max(size, _LEAST_WORD), 700), ink)]
+        word = [(shown.word, face(theme, max(size, _LEAST_WORD), 700), ink)]
         paint_line(painter, QPointF(box.left(), baseline), room, word, middle=True)
         y = baseline + px(hero) * 0.26 + px(3)
         if y + px(_BAR) > box.bottom():
@@ -158,13 +153,12 @@ class NowPanel(QWidget):
 
     def _caption(self, painter: QPainter, box: QRectF, y: float) -> None:
         theme, shown, px = self._theme, self.shown, self._theme.px
-        font = theme.font(12)
-        metrics = QFontMetricsF(font)
-        width = min(metrics.horizontalAdvance(shown.threshold), box.width())
+        font = face(theme, 12)
+        width = min(font.width(shown.threshold), box.width())
         right = [(shown.threshold, font, theme.text2)]
         paint_line(painter, QPointF(box.right() - width, y), width + 1, right)
         room, left = box.width() - width - px(10), shown.scale
-        if left and metrics.horizontalAdvance(left) > room:
+        if left and font.width(left) > room:
             left = say("decode.now.probability")
         paint_line(painter, QPointF(box.left(), y), room, [(left, font, theme.text2)])
 
@@ -183,8 +177,8 @@ class NowPanel(QWidget):
             y = top + (place % n_down + 1) * px(_LIST) - px(3)
             first = place == 0 and shown.state != "old"
             ink = theme.accent if first else theme.text2 if output < 0 else theme.text
-            font = theme.font(12.5, 600 if first else 400)
-            figures = QFontMetricsF(font).horizontalAdvance(value)
+            font = face(theme, 12.5, 600 if first else 400)
+            figures = font.width(value)
             paint_line(
                 painter,
                 QPointF(x, y),
@@ -200,18 +194,18 @@ class NowPanel(QWidget):
         theme, shown, px = self._theme, self.shown, self._theme.px
         by_width = _TITLE * self.width() / theme.scale / _NARROW[0]
         size = max(_LEAST_WORD, min(by_width, box.height() / theme.scale / 2.6))
-        title = theme.font(size, 700)
-        while size > 18 and QFontMetricsF(title).horizontalAdvance(shown.word) > box.width():
+        title = face(theme, size, 700)
+        while size > 18 and title.width(shown.word) > box.width():
             size -= 1
-            title = theme.font(size, 700)
-        y = box.top() + px(size) + px(4)
+            title = face(theme, size, 700)
+        y = box.top() + px(size) + px(3)
         ink = theme.text if shown.state == "invalid" else theme.text2
         paint_line(painter, QPointF(box.left(), y), box.width(), [(shown.word, title, ink)])
-        y += px(8)
+        y += min(px(9), max(0.0, box.bottom() - y - px(2 * _DETAIL)))
         for text, colour in zip(shown.detail, (theme.text, theme.text2), strict=True):
-            font = theme.font(13 if colour == theme.text else 12)
-            for line in wrapped(text, QFontMetricsF(font), box.width()):
-                y += px(17)
+            font = face(theme, 13 if colour == theme.text else 12)
+            for line in wrapped(text, font, box.width()):
+                y += px(_DETAIL)
                 if y <= box.bottom():
                     at = QPointF(box.left(), y)
                     paint_line(painter, at, box.width(), [(line, font, colour)], middle=True)
@@ -232,15 +226,15 @@ class NowPanel(QWidget):
             left += px(23)
         room = box.right() - left
         ink = theme.warn if shown.state == "old" else theme.text
-        parts = [(shown.first, theme.font(13, 600), ink)]
+        parts = [(shown.first, face(theme, 13, 600), ink)]
         if shown.count:
-            parts.append((f" · {shown.count}", theme.font(13), theme.text2))
+            parts.append((f" · {shown.count}", face(theme, 13), theme.text2))
         paint_line(painter, QPointF(left, y), room, parts)
         y += px(_FOOT_LINE)
         if shown.armed is not None:
             room = self._outputs(painter, box.right(), y) - left - px(8)
-        font = theme.font(12)
-        wide = QFontMetricsF(font).horizontalAdvance
+        font = face(theme, 12)
+        wide = font.width
         second = next((t for t in shown.second if wide(t) <= room), (*shown.second, "")[-1])
         if second == "" and shown.second:
             second = shown.second[-1]
@@ -251,9 +245,9 @@ class NowPanel(QWidget):
         """Whether outputs are armed, by a full or a hollow dot and in words; returns the left."""
         theme, px, armed = self._theme, self._theme.px, bool(self.shown.armed)
         text = say("decode.now.outputs_armed" if armed else "decode.now.outputs_off")
-        font = theme.font(12, 600 if armed else 400)
+        font = face(theme, 12, 600 if armed else 400)
         ink = theme.text if armed else theme.text2
-        left = right - QFontMetricsF(font).horizontalAdvance(text)
+        left = right - font.width(text)
         paint_line(painter, QPointF(left, y), right - left + 1, [(text, font, ink)])
         left -= px(13)
         box = QRectF(left, y - px(9), px(9), px(9))

@@ -1,16 +1,17 @@
 """What stands around the curves of the decode plot: axes, hatches, detections, cues, threshold."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from rtbrain.types import Mask, Times
-from rtbrain.view.decodes.curves import Lane
+from rtbrain.view.decodes.curves import Lane, dash_pen
 from rtbrain.view.decodes.decoding import Decoding
-from rtbrain.view.decodes.frame import paint_line
+from rtbrain.view.decodes.frame import PAD_PX, face, paint_line
 from rtbrain.view.decodes.history import InvalidSpan
 from rtbrain.view.decodes.words import number
 from rtbrain.view.icons import hatch_brush, paint_icon
@@ -45,19 +46,70 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, ink: str, align: float = 0.0) -> None:
         """A small text with its middle at a height; `align` 0 begins, 0.5 centres, 1 ends at x."""
-        font = self.theme.font(_SMALL)
-        metrics = QFontMetricsF(font)
-        width = metrics.horizontalAdvance(text)
-        at = QPointF(x - align * width, y + metrics.capHeight() / 2)
+        font = face(self.theme, _SMALL)
+        width = font.width(text)
+        at = QPointF(x - align * width, y + font.metrics.capHeight() / 2)
         paint_line(self.painter, at, width + 1, [(text, font, ink)])
 
     def width(self, text: str) -> float:
         """Width of a small text, px."""
-        return QFontMetricsF(self.theme.font(_SMALL)).horizontalAdvance(text)
+        return face(self.theme, _SMALL).width(text)
 
-    def lane_label(self, key: str, y: float) -> None:
-        """Name of a lane, in the gutter."""
-        self.text(self.area.left() - self.theme.px(7), y, say(key), self.theme.text2, align=1)
+
+def paint_head(
+    canvas: Canvas, decoding: Decoding, shown: Sequence[int], band_s: float, width: float
+) -> None:
+    """What the plot shows, names of the other classes, and what the band is."""
+    theme, px, info = canvas.theme, canvas.theme.px, decoding.info
+    font, bold, y = face(theme, 12), face(theme, 12, 600), px(19)
+    seconds = f"{canvas.page_s:g}"
+    parts = [(f"{say('decode.head')}   ", bold, theme.text)]
+    if info is None:
+        parts.append((say("decode.subtitle_none", seconds=seconds), font, theme.text2))
+    else:
+        key = "decode.subtitle" if decoding.is_probability else "decode.subtitle_value"
+        before, after = say(key, target="\n", seconds=seconds).split("\n")
+        target = (decoding.target_label[:40], bold, theme.accent)
+        parts += [(before, font, theme.text2), target, (after, font, theme.text2)]
+    right = width - px(PAD_PX)
+    x = paint_line(canvas.painter, QPointF(px(PAD_PX), y), right - px(PAD_PX), parts) + px(18)
+    if info is not None and decoding.is_probability and len(info.labels) > 2:
+        x = _paint_legend(canvas, [info.labels[i] for i in shown[1:]], x, y, right)
+        if (n_more := len(info.labels) - len(shown)) and x + px(50) < right:
+            more = [(say("decode.more", n=n_more), font, theme.text2)]
+            x = paint_line(canvas.painter, QPointF(x, y), right - x, more)
+    text = say("decode.band", seconds=f"{band_s:g}")
+    if math.isfinite(band_s) and right - font.width(text) > x + px(12):
+        at = QPointF(right - font.width(text), y)
+        paint_line(canvas.painter, at, right - at.x() + 1, [(text, font, theme.text2)])
+
+
+def _paint_legend(canvas: Canvas, labels: Sequence[str], x: float, y: float, right: float) -> float:
+    """Dashes and names of the classes beside the target; returns where they end, px."""
+    painter, theme, px = canvas.painter, canvas.theme, canvas.theme.px
+    for slot, label in enumerate(labels, 1):
+        if x + px(60) > right:
+            return x
+        painter.setPen(dash_pen(theme, slot))
+        painter.drawLine(QPointF(x, y - px(4)), QPointF(x + px(20), y - px(4)))
+        room = min(px(120), right - x - px(26))
+        parts = [(label, face(theme, 12), theme.text2)]
+        x = paint_line(painter, QPointF(x + px(26), y), room, parts, middle=True) + px(14)
+    return x
+
+
+def paint_lane_names(
+    canvas: Canvas, y: float, y_cues: float, *, detected: bool | None, cued: bool
+) -> None:
+    """Names of the two lanes, faint where one is empty; `detected` is None without a threshold."""
+    theme, left = canvas.theme, canvas.area.left()
+    if detected is None:
+        canvas.text(left, y, say("decode.no_threshold"), theme.faint)
+    else:
+        ink = theme.text2 if detected else theme.faint
+        canvas.text(left - theme.px(7), y, say("decode.detected"), ink, align=1)
+    ink = theme.text2 if cued else theme.faint
+    canvas.text(left - theme.px(7), y_cues, say("decode.cues"), ink, align=1)
 
 
 def paint_time(canvas: Canvas, band_s: float, bar_y: float) -> None:
@@ -102,8 +154,8 @@ def paint_scale(canvas: Canvas, lane: Lane, *, share: bool) -> None:
 def paint_name(canvas: Canvas, lane: Lane, name: str) -> None:
     """Name of a lane that has others beside it, over its curve."""
     theme, px, box = canvas.theme, canvas.theme.px, lane.box
-    font = theme.font(_SMALL, 600)
-    width = min(QFontMetricsF(font).horizontalAdvance(name), box.width() / 3)
+    font = face(theme, _SMALL, 600)
+    width = min(font.width(name), box.width() / 3)
     ground = QRectF(box.left(), box.top() + 1, width + px(9), px(15))
     canvas.painter.fillRect(ground, QColor(theme.bg0))
     at = QPointF(box.left() + px(6), box.top() + px(13))
@@ -138,10 +190,6 @@ def paint_hatch(canvas: Canvas, decoding: Decoding, spans: Sequence[InvalidSpan]
 def paint_detections(canvas: Canvas, decoding: Decoding, y: float) -> None:
     """Pins, with a bar as long as none can follow; those of other outputs have their names."""
     painter, theme, area, px = canvas.painter, canvas.theme, canvas.area, canvas.theme.px
-    if decoding.thresholds is not None and not decoding.thresholds:
-        canvas.text(area.left(), y, say("decode.no_threshold"), theme.faint)
-        return
-    canvas.lane_label("decode.detected", y)
     for found in decoding.detections:
         is_target = found.label == decoding.target_label
         threshold = (decoding.thresholds or {}).get(found.label)
@@ -154,8 +202,7 @@ def paint_detections(canvas: Canvas, decoding: Decoding, y: float) -> None:
         x = canvas.x(found.t)
         if not area.left() <= x <= area.right():
             continue
-        painter.setPen(QPen(pale, 1))
-        painter.drawLine(QPointF(x, y), QPointF(x, area.bottom()))
+        painter.fillRect(QRectF(round(x), y, 1, area.bottom() - y), pale)
         _paint_pin(canvas, x, y, ink, full=found.sent)
         if not is_target:
             refractory_s = 0.0 if threshold is None else threshold.refractory_s
@@ -177,11 +224,9 @@ def _paint_pin(canvas: Canvas, x: float, y: float, ink: QColor, *, full: bool) -
     canvas.painter.drawPolygon(QPolygonF(corners))
 
 
-def paint_cues(canvas: Canvas, decoding: Decoding, y: float, *, labelled: bool) -> None:
+def paint_cues(canvas: Canvas, decoding: Decoding, y: float) -> None:
     """Cues as boxes, each with its class."""
     painter, theme, px = canvas.painter, canvas.theme, canvas.theme.px
-    if labelled:
-        canvas.lane_label("decode.cues", y)
     for cue in decoding.cue_spans(canvas.now):
         span = canvas.box(cue.start, cue.stop)
         box = QRectF(span.left(), y - px(6), span.width(), px(12))
@@ -220,15 +265,12 @@ def paint_threshold(
     painter.setPen(pen)
     painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
     text = number(up, share)
-    font = theme.font(_SMALL, 700)
-    metrics = QFontMetricsF(font)
-    tag = tag_box(theme, lane, up, metrics.horizontalAdvance(text))
+    font = face(theme, _SMALL, 700)
+    tag = tag_box(theme, lane, up, font.width(text))
     painter.setPen(QPen(QColor(theme.accent), 2) if held else Qt.PenStyle.NoPen)
     painter.setBrush(QColor(theme.text))
     painter.drawRoundedRect(tag, 3, 3)
-    at = QPointF(
-        tag.center().x() - metrics.horizontalAdvance(text) / 2, y + metrics.capHeight() / 2
-    )
+    at = QPointF(tag.center().x() - font.width(text) / 2, y + font.metrics.capHeight() / 2)
     paint_line(painter, at, tag.width(), [(text, font, theme.bg0)])
     if down < up:
         y_label = max(lane.y(down), tag.bottom() + px(7))

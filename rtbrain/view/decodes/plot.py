@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from rtbrain.types import Floats, Mask, Times
-from rtbrain.view.decodes.curves import Lane, Scale, dash_pen, paint_curve
+from rtbrain.view.decodes.curves import Lane, Scale, paint_curve
 from rtbrain.view.decodes.decoding import Decoding
-from rtbrain.view.decodes.frame import HEAD_PX, PAD_PX, paint_frame, paint_line
+from rtbrain.view.decodes.frame import HEAD_PX, paint_frame
 from rtbrain.view.decodes.history import InvalidSpan
 from rtbrain.view.decodes.overlays import (
     Canvas,
@@ -18,6 +18,8 @@ from rtbrain.view.decodes.overlays import (
     paint_detections,
     paint_drift,
     paint_hatch,
+    paint_head,
+    paint_lane_names,
     paint_name,
     paint_scale,
     paint_threshold,
@@ -31,11 +33,12 @@ from rtbrain.view.theme import Theme, ToolTips
 
 # Lengths at 100 %: the gutter of the labels is that of the signal's plot.
 GUTTER_PX = 58
-_RIGHT, _LANE, _BELOW = 45, 18, 19
-_LOW_PX = 170  # a plot that is lower has one lane for detections and cues
+_RIGHT, _LANE, _LOW_LANE, _BELOW = 45, 18, 14, 19
+_LOW_PX = 170  # a plot that is lower has low lanes
 _LEAST_LANE = 30
 _GRAB_PX = 8
 _STEP = 0.01
+_EVERY_S = 0.095  # steps of one pixel or two; the panel Now is drawn at once
 _NO_PAGE = (np.empty(0), np.empty((0, 0), np.float32), np.empty(0, np.bool_))
 
 
@@ -60,9 +63,11 @@ class DecodePlot(QWidget):
         self.preview: tuple[float, float] | None = None
         self.spans: list[InvalidSpan] = []
         self.shown: list[int] = []
-        self._now, self._held = 0.0, False
+        self._now, self._due, self._held = 0.0, -math.inf, False
         self._scales: dict[int, Scale] = {}
         self._page: tuple[Times, Floats, Mask] = _NO_PAGE
+        self._painted: tuple[object, ...] = ()  # what the picture is of
+        self._picture = QPixmap()
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMouseTracking(movable)
         ToolTips(self, self.tip_at)
@@ -73,10 +78,13 @@ class DecodePlot(QWidget):
 
     def draw(self, now: float) -> None:
         """Redraw at a time, s on the LSL clock."""
-        self._now, decoding = now, self.decoding
+        decoding = self.decoding
         threshold = decoding.threshold
         if self.preview is not None and threshold is not None and threshold.up == self.preview[0]:
             self.preview = None  # the decoder has taken it
+        if self._now <= now < self._due and (decoding.history is not None) == bool(self.shown):
+            return
+        self._now, self._due = now, now + _EVERY_S
         if decoding.history is None:
             self._clear()
         else:
@@ -100,14 +108,15 @@ class DecodePlot(QWidget):
         self._scales.clear()
 
     @property
-    def _one_lane(self) -> bool:
-        return self.height() < self._theme.px(_LOW_PX)
+    def _lane_px(self) -> int:
+        """Height of the lane of detections and of that of cues."""
+        return self._theme.px(_LOW_LANE if self.height() < self._theme.px(_LOW_PX) else _LANE)
 
     @property
     def area(self) -> QRectF:
         """Where the curves are, px."""
         px = self._theme.px
-        top = px(HEAD_PX) + px(_LANE) * (1 if self._one_lane else 2) + px(5)
+        top = px(HEAD_PX) + 2 * self._lane_px + px(5)
         left, right = px(GUTTER_PX) + 1, self.width() - px(_RIGHT)
         return QRectF(left, top, max(1, right - left), max(1, self.height() - top - px(_BELOW)))
 
@@ -115,7 +124,7 @@ class DecodePlot(QWidget):
     def lanes(self) -> list[tuple[Lane, list[int]]]:
         """Parts of the plot and the outputs in each: one for all classes, else one an output."""
         decoding, area = self.decoding, self.area
-        if decoding.info is None or decoding.is_probability:
+        if not self.shown or decoding.is_probability:
             # Two classes add up to 1, so that one curve says it all.
             two = decoding.info is not None and len(decoding.info.labels) == 2
             return [(Lane(area, 0.0, 1.0, self.decoding.page_s), self.shown[: 1 if two else None])]
@@ -139,80 +148,56 @@ class DecodePlot(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the plot."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, px, decoding, area = self._theme, self._theme.px, self.decoding, self.area
-        paint_frame(painter, QRectF(self.rect()), theme)
-        self._head(painter)
-        canvas = Canvas(painter, theme, area, self._now, self.decoding.page_s)
-        lanes, (t, values, drifting) = self.lanes, self._page
-        paint_time(canvas, self.band_s, self.height() - px(4))
-        for lane, _ in lanes:
-            paint_scale(canvas, lane, share=decoding.info is None or decoding.is_probability)
-        paint_hatch(canvas, decoding, self.spans)
-        y = px(HEAD_PX) + px(_LANE) * 0.5
-        y_cues = y if self._one_lane else y + px(_LANE)
-        paint_cues(canvas, decoding, y_cues, labelled=not self._one_lane)
-        paint_detections(canvas, decoding, y)
-        lines = decoding.info is not None and decoding.info.hop_s is not None
-        for lane, outputs in lanes:
-            for slot, output in reversed(list(enumerate(outputs))):  # the target over the others
-                place = slot if len(lanes) == 1 else int(lane is not lanes[0][0])
-                paint_curve(painter, lane, t, values[:, output], theme, place, lines=lines)
-        if levels := self._levels():
-            share = decoding.is_probability
-            paint_threshold(canvas, lanes[0][0], *levels, share=share, held=self._held)
-        for lane, outputs in lanes:
-            if decoding.info is not None and not decoding.is_probability:
-                paint_name(canvas, lane, decoding.info.labels[outputs[0]])
-        paint_drift(canvas, t, drifting)
-        painter.end()
+        theme, decoding, lanes = self._theme, self.decoding, self.lanes
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.drawPixmap(0, 0, self._still(lanes))
+            canvas = Canvas(painter, theme, self.area, self._now, decoding.page_s)
+            t, values, drifting = self._page
+            paint_hatch(canvas, decoding, self.spans)
+            y = theme.px(HEAD_PX) + self._lane_px / 2
+            paint_cues(canvas, decoding, y + self._lane_px)
+            paint_detections(canvas, decoding, y)
+            lines = decoding.info is not None and decoding.info.hop_s is not None
+            for lane, outputs in lanes:
+                for slot, output in reversed(
+                    list(enumerate(outputs))
+                ):  # the target over the others
+                    place = slot if len(lanes) == 1 else int(lane is not lanes[0][0])
+                    paint_curve(painter, lane, t, values[:, output], theme, place, lines=lines)
+            if levels := self._levels():
+                share = decoding.is_probability
+                paint_threshold(canvas, lanes[0][0], *levels, share=share, held=self._held)
+            for lane, outputs in lanes:
+                if outputs and decoding.info is not None and not decoding.is_probability:
+                    paint_name(canvas, lane, decoding.info.labels[outputs[0]])
+            paint_drift(canvas, t, drifting)
 
-    def _head(self, painter: QPainter) -> None:
-        theme, px, info = self._theme, self._theme.px, self.decoding.info
-        font, bold, y, seconds = (
-            theme.font(12),
-            theme.font(12, 600),
-            px(19),
-            f"{self.decoding.page_s:g}",
+    def _still(self, lanes: list[tuple[Lane, list[int]]]) -> QPixmap:
+        """What does not move with time, painted when it changes: head, axes, names of lanes."""
+        decoding, theme, ratio = self.decoding, self._theme, self.devicePixelRatioF()
+        detected = None if decoding.thresholds == {} else bool(decoding.detections)
+        cued = bool(decoding.cue_spans(self._now))
+        key = (
+            *(self.size(), ratio, theme, decoding.page_s, self.band_s, decoding.info, lanes),
+            *(decoding.target, detected, cued, tuple(self.shown)),
         )
-        parts = [(f"{say('decode.head')}   ", bold, theme.text)]
-        if info is None:
-            parts.append((say("decode.subtitle_none", seconds=seconds), font, theme.text2))
-        else:
-            key = "decode.subtitle" if self.decoding.is_probability else "decode.subtitle_value"
-            before, after = say(key, target="\n", seconds=seconds).split("\n")
-            target = self.decoding.target_label[:40]
-            parts += [(before, font, theme.text2), (target, bold, theme.accent)]
-            parts.append((after, font, theme.text2))
-        right = self.width() - px(PAD_PX)
-        x = paint_line(painter, QPointF(px(PAD_PX), y), right - px(PAD_PX), parts)
-        x = self._legend(painter, x + px(18), y, right)
-        text = say("decode.band", seconds=f"{self.band_s:g}")
-        wide = QFontMetricsF(font).horizontalAdvance(text)
-        if math.isfinite(self.band_s) and right - wide > x + px(12):
-            at = QPointF(right - wide, y)
-            paint_line(painter, at, wide + 1, [(text, font, theme.text2)])
-
-    def _legend(self, painter: QPainter, x: float, y: float, right: float) -> float:
-        """Dashes and names of the other classes; returns where it ends, px."""
-        info, theme, px = self.decoding.info, self._theme, self._theme.px
-        if info is None or not self.decoding.is_probability or len(info.labels) < 3:
-            return x
-        font = theme.font(12)
-        for slot, output in enumerate(self.shown[1:], 1):
-            if x + px(60) > right:
-                return x
-            painter.setPen(dash_pen(theme, slot))
-            painter.drawLine(QPointF(x, y - px(4)), QPointF(x + px(20), y - px(4)))
-            parts = [(info.labels[output], font, theme.text2)]
-            room = min(px(120), right - x - px(26))
-            x = paint_line(painter, QPointF(x + px(26), y), room, parts, middle=True) + px(14)
-        n_more = len(info.labels) - len(self.shown)
-        if n_more > 0 and x + px(50) < right:
-            parts = [(say("decode.more", n=n_more), font, theme.text2)]
-            x = paint_line(painter, QPointF(x, y), right - x, parts)
-        return x
+        if key != self._painted:
+            self._painted = key
+            self._picture = QPixmap(self.size() * ratio)
+            self._picture.setDevicePixelRatio(ratio)
+            with QPainter(self._picture) as painter:
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                canvas = Canvas(painter, theme, self.area, 0.0, decoding.page_s)
+                paint_frame(painter, QRectF(self.rect()), theme)
+                paint_head(canvas, decoding, self.shown, self.band_s, self.width())
+                paint_time(canvas, self.band_s, self.height() - theme.px(4))
+                share = decoding.info is None or decoding.is_probability
+                for lane, _ in lanes:
+                    paint_scale(canvas, lane, share=share)
+                y = theme.px(HEAD_PX) + self._lane_px / 2
+                paint_lane_names(canvas, y, y + self._lane_px, detected=detected, cued=cued)
+        return self._picture
 
     def tip_at(self, point: QPointF) -> str:
         """What is under the mouse."""

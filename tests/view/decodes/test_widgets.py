@@ -96,9 +96,9 @@ def record(monkeypatch):
 
     def paint(painter, at, width, parts, gap=0.0, middle=False):
         x = at.x()
-        for text, font, _ in parts:
-            drawn.append((text, (round(x), round(at.y())), at.x() + width - x, font))
-            x += QFontMetricsF(font).horizontalAdvance(text) + gap
+        for text, face, _ in parts:
+            drawn.append((text, (round(x), round(at.y())), at.x() + width - x, face.font))
+            x += face.width(text) + gap
         return frame.paint_line(painter, at, width, parts, gap, middle)
 
     monkeypatch.setattr(now_module, "paint_line", paint)
@@ -276,6 +276,43 @@ def test_the_threshold_can_be_dragged_in_the_console_alone(shown, qtbot, movable
     plot.take(SessionUpdate(2.0, events=(event,)))
     plot.draw(100.3)
     assert plot.preview is None
+
+
+def test_what_stands_still_is_painted_again_when_anything_of_it_changes(shown):
+    decoding = decoding_of(*[[0.5, 0.5]] * 20)
+    plot, _ = shown(decoding, 100.0)
+    image(plot)
+    before = plot._picture.cacheKey()
+    plot.draw(101.0)
+    image(plot)
+    assert plot._picture.cacheKey() == before
+    changes = [
+        lambda: setattr(plot, "band_s", 10.0),
+        lambda: plot.restyle(LIGHT),
+        lambda: plot.resize(900, 264),
+        lambda: setattr(decoding, "page_s", 120.0),
+        lambda: decoding.take(SessionUpdate(3.0, markers=((99.0, "speech"),))),
+        lambda: decoding.take(SessionUpdate(4.0, detections=detected(99.0))),
+    ]
+    for number, change in enumerate(changes):
+        change()
+        plot.draw(102.0 + number)
+        image(plot)
+        assert plot._picture.cacheKey() != before, number
+        before = plot._picture.cacheKey()
+
+
+def test_the_plot_follows_a_clock_that_jumps_and_a_decoder_that_comes_and_goes(shown):
+    decoding = decoding_of(*[[0.5, 0.5]] * 20)
+    plot, _ = shown(decoding, 100.0)
+    info, decoding.session.decode = decoding.session.decode, None
+    plot.take(SessionUpdate(3.0))
+    plot.draw(100.01)
+    assert plot.shown == []
+    decoding.session.decode = info
+    plot.take(SessionUpdate(4.0, decodes=(row(40.0, [0.5, 0.5]),)))
+    plot.draw(41.0)  # a minute back
+    assert plot.shown == [1, 0]
 
 
 def test_without_a_decoder_the_axes_are_there_and_empty(shown):
