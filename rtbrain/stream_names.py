@@ -31,6 +31,7 @@ _TRIGGERS = "-triggers"
 _RECORDER = "-record"
 _MARKERS = "-markers"
 _MANUAL_MARKS = "-marks"
+_CUES = "-cues"
 
 
 def count_outputs(labels: Sequence[str]) -> int:
@@ -70,6 +71,11 @@ def recorder_name(name: str) -> str:
 def markers_name(name: str) -> str:
     """``NAME-markers``: the events of a replayed, simulated or bridged signal NAME."""
     return f"{name}{_MARKERS}"
+
+
+def cues_name(name: str) -> str:
+    """``NAME-cues``: the cue screen of the session that decodes as NAME."""
+    return f"{name}{_CUES}"
 
 
 def manual_marks_name(name: str) -> str:

@@ -22,6 +22,7 @@ from rtbrain.console.running.page import RunPage
 from rtbrain.console.setup.page import SetupPage
 from rtbrain.errors import RtbrainError, one_line
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import cues_name
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, choose_theme, fill, plain_label, style_sheet
@@ -263,6 +264,8 @@ class SessionWindow(QMainWindow):
         wanted: tuple[Any, ...] = ()
         if signal is not None:
             other = markers[0].name if markers else None
+            if settings.plan is not None:
+                other = cues_name(settings.outlet)
             wanted = (signal.name, signal.source_id or None, settings.outlet, other)
         if wanted == self._live_for:
             return

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,11 @@ class ScreenPlan(CuePlan):
         return self.looks.get(text) or Look(word=text[:1].upper() + text[1:24])
 
 
+def new_seed() -> int:
+    """A seed that nobody has chosen."""
+    return randbelow(2**31)
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Cues that were shown by one plan, in one recording."""
@@ -272,13 +278,14 @@ def _runs(
     if labels.plan is not None:
         plan = load_settings(labels.plan, CuePlan)
         return [_run(plan, classes, [one for one in markers if one[1] in classes])]
-    starts = [
-        number
-        for number, (_, text) in enumerate(markers)
-        if is_plan(text) and (number == 0 or markers[number - 1][1] != RESUMED)
-    ]
-    if not starts:  # the recording began later
-        starts = [n for n, (_, text) in enumerate(markers) if is_plan(text)][:1]
+    starts: list[int] = []
+    begun = False  # whether cues of the plan came: else it stands there once more
+    for number, (_, text) in enumerate(markers):
+        again = number > 0 and markers[number - 1][1] == RESUMED
+        if is_plan(text) and (not starts or (begun and not again)):
+            starts.append(number)
+            begun = False
+        begun |= text in classes
     if not starts:
         return []
     found: list[_Run] = []

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from contextlib import ExitStack
 from pathlib import Path
-from secrets import randbelow
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
@@ -18,7 +17,7 @@ from rtbrain.config.files import parse_settings, read_settings
 from rtbrain.console.cues.schedule import CueSchedule, Scene, unknown
 from rtbrain.console.cues.screen import CueScreen, load_picture
 from rtbrain.errors import RtbrainError, SettingsError, plain_text
-from rtbrain.learn.cue_plan import ScreenPlan
+from rtbrain.learn.cue_plan import ScreenPlan, new_seed
 from rtbrain.live.control import serve_commands
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.processes import handle_end
@@ -36,7 +35,7 @@ def read_plan(path: Path | None, values: Mapping[str, Any]) -> ScreenPlan:
     harm, comes at a strict pace, or names no picture.
     """
     found, where = ({}, "cues") if path is None else read_settings(str(path))
-    found = {"seed": randbelow(2**31)} | found | dict(values)
+    found = {"seed": new_seed()} | found | dict(values)
     if "classes" not in found:
         raise SettingsError("expected the classes of the cues: --classes rest,speech, or a --plan")
     plan = parse_settings({"settle_s": 0.0} | found, ScreenPlan, where=where)

@@ -11,14 +11,16 @@ import numpy as np
 from rtbrain.errors import SettingsError, list_words, plain_text
 from rtbrain.learn.cue_plan import Look, ScreenPlan
 from rtbrain.marks import BREAK, DROPPED, PAUSED, RESUMED, SCREEN_MARKER
+from rtbrain.view.texts import say
 
 State = Literal["ready", "cue", "break", "paused", "ended"]
 COMMANDS = ("pause", "resume", "drop", "stop", "status", "display N")
 _RESUME_S = 3.0  # from the end of a pause to the next cue, at least
 _FIRST_S = 5.0  # from the first marker to the first cue, at least
-_READY = Look(word="Soon", line="the first cue comes in a moment")
-_PAUSE = Look(word="Pause", line="please wait")
-_END = Look(word="Thank you", line="that was the last one")
+
+
+def _words(scene: str) -> Look:
+    return Look(word=say(f"cue.{scene}.word"), line=say(f"cue.{scene}.line"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class CueSchedule:
         rng = np.random.default_rng(plan.seed)
         self.plan = plan
         self.order: Sequence[str] = plan.order(rng)
-        self._lasts_s, self._pauses_s = plan.lengths(rng)
-        self.scene = Scene("ready", _READY)
+        self.lasts_s, self.pauses_s = plan.lengths(rng)
+        self.scene = Scene("ready", _words("ready"))
         self.number = 0  # cues that were begun
         self.n_dropped = self.n_paused = 0
         self.t_shown = self.t_due = math.inf
@@ -50,7 +52,7 @@ class CueSchedule:
 
     def begin(self) -> Scene:
         """The scene before the first cue; its markers name the plan."""
-        return Scene("break", _READY, (self.plan.marker(),))
+        return Scene("break", self.scene.look, (self.plan.marker(),))
 
     def due(self, now: float) -> Scene | None:
         """The scene that must be shown now; None while that which is shown stays."""
@@ -66,10 +68,10 @@ class CueSchedule:
         if scene.state == "cue":
             self.number += 1
             self._droppable = True
-            self.t_due = t + self._lasts_s[self.number - 1]
+            self.t_due = t + self.lasts_s[self.number - 1]
         elif scene.state == "break":
             least_s = {"ready": _FIRST_S, "paused": _RESUME_S}.get(before, 0.0)
-            pause_s = self._pauses_s[self.number] if self.number < len(self.order) else 1.0
+            pause_s = self.pauses_s[self.number] if self.number < len(self.order) else 1.0
             self.t_due = t + max(pause_s, least_s)
         else:
             self.t_due = math.inf
@@ -91,7 +93,7 @@ class CueSchedule:
             if state == "cue":
                 self.n_paused += 1
                 self._droppable = False
-            return Scene("paused", _PAUSE, (PAUSED,)), ()
+            return Scene("paused", _words("paused"), (PAUSED,)), ()
         if command == "resume" and state == "paused":
             return Scene("break", None, (RESUMED, self.plan.marker())), ()
         if command == "drop":
@@ -105,7 +107,7 @@ class CueSchedule:
     def status(self, now: float) -> dict[str, Any]:
         """What is shown, for how long still, and what comes next."""
         texts, state = self.order, self.scene.state
-        left = self._lasts_s[self.number :], self._pauses_s[self.number :]
+        left = self.lasts_s[self.number :], self.pauses_s[self.number :]
         rest_s = max(0.0, self.t_due - now) if math.isfinite(self.t_due) else 0.0
         after = self.number < len(texts)
         return {
@@ -118,7 +120,7 @@ class CueSchedule:
             "t_shown": self.t_shown if math.isfinite(self.t_shown) else None,
             "t_due": self.t_due if math.isfinite(self.t_due) else None,
             "next": texts[self.number] if after else "",
-            "next_s": round(self._lasts_s[self.number], 1) if after else None,
+            "next_s": round(self.lasts_s[self.number], 1) if after else None,
             "dropped": self.n_dropped,
             "paused": self.n_paused,
             "droppable": self._droppable,
@@ -133,10 +135,21 @@ class CueSchedule:
         if self.number == len(self.order):
             return self._end()
         text = self.order[self.number]
-        return Scene("cue", self.plan.look(text), (text,))
+        # Again, for a recorder that was not there yet.
+        before = () if self.number else (self.plan.marker(),)
+        return Scene("cue", self.plan.look(text), (*before, text))
 
     def _end(self) -> Scene:
-        return Scene("ended", _END)
+        return Scene("ended", _words("ended"))
+
+
+def scene_of(plan: ScreenPlan, state: str, text: str) -> Scene | None:
+    """What the screen shows in a state, for those who read its status; None where it is black."""
+    if state == "cue":
+        return Scene("cue", plan.look(text))
+    if state == "break":
+        return Scene("break", None)
+    return Scene(state, _words(state)) if state in ("ready", "paused", "ended") else None  # type: ignore[arg-type]
 
 
 def unknown(command: str) -> SettingsError:

@@ -11,7 +11,6 @@ from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QColor,
-    QFont,
     QGuiApplication,
     QImage,
     QImageReader,
@@ -27,7 +26,7 @@ from PySide6.QtOpenGL import QOpenGLWindow
 
 from rtbrain.console.cues.schedule import Scene
 from rtbrain.errors import SettingsError
-from rtbrain.view.theme import ui_family
+from rtbrain.view.theme import DARK
 
 _GROUND, _INK, _QUIET = "#000000", "#f2f2f2", "#b8b8b8"
 _FRAMES = 3  # drawn of each scene: the intervals between them are those of the display
@@ -75,11 +74,8 @@ def _write(
     painter: QPainter, box: QRectF, text: str, px: float, weight: int, ink: str = _INK
 ) -> None:
     """One line of text, smaller where it is too long."""
-    font = QFont(ui_family())
-    font.setWeight(QFont.Weight(weight))
     while True:
-        font.setPixelSize(max(6, round(px)))
-        painter.setFont(font)
+        painter.setFont(DARK.font(max(6.0, px), weight))
         if px <= 8 or painter.fontMetrics().horizontalAdvance(text) <= 0.92 * box.width():
             break
         px *= 0.92

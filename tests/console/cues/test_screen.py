@@ -29,6 +29,8 @@ PLAN = ScreenPlan(classes=("rest", "speech"), n_per_class=3, seed=7).model_copy(
     update={"duration_s": (0.1, 0.3), "pause_s": (0.05, 0.1), "settle_s": 0.0}
 )
 
+LASTING = PLAN.model_copy(update={"duration_s": (200.0, 300.0)})
+
 
 def painted(scene: Scene | None, width: int = 480, height: int = 300) -> np.ndarray:
     image = QImage(width, height, QImage.Format.Format_RGB888)
@@ -129,13 +131,21 @@ def commanded(unique: str, qtbot: QtBot) -> Iterator[Callable[[str], dict[str, A
 
 
 @pytest.fixture
-def listened(qapp, unique, monkeypatch) -> Iterator[tuple[CueRun, pylsl.StreamInlet, list]]:
+def listened(
+    qapp, unique, monkeypatch, request
+) -> Iterator[tuple[CueRun, pylsl.StreamInlet, list]]:
     monkeypatch.setattr(schedule, "_FIRST_S", 0.2)
     monkeypatch.setattr(schedule, "_RESUME_S", 0.2)
     screen = CueScreen(None, True, lsl_clock)
     outlet = MarkerOutlet(unique, source_id=f"{unique}-screen")
     statuses: list = []
-    run = CueRun(CueSchedule(PLAN), screen, outlet, statuses.append, lambda note: None)
+    run = CueRun(
+        CueSchedule(getattr(request, "param", PLAN)),
+        screen,
+        outlet,
+        statuses.append,
+        lambda note: None,
+    )
     (found,) = pylsl.resolve_byprop("name", unique, timeout=20)
     inlet = pylsl.StreamInlet(found)
     with serve_commands(unique, run.answer):
@@ -181,6 +191,7 @@ def test_markers_carry_the_moments_of_their_frames_and_wait_for_a_listener(
 
 
 @pytest.mark.lsl
+@pytest.mark.parametrize("listened", [LASTING], indirect=True)
 def test_another_program_pauses_the_cues_drops_a_block_and_ends_them(
     listened, qtbot: QtBot, commanded
 ) -> None:
@@ -188,10 +199,8 @@ def test_another_program_pauses_the_cues_drops_a_block_and_ends_them(
     inlet.open_stream(20)
     run.wait_for_listener()
     qtbot.waitUntil(lambda: run.schedule.scene.state == "cue", timeout=20_000)
-    run._due.stop()  # it stays on until it is dropped
     assert commanded("drop")["dropped"] == 1
     qtbot.waitUntil(lambda: run.schedule.scene.state == "cue", timeout=20_000)
-    run._due.stop()
     commanded("pause")
     qtbot.waitUntil(lambda: run.schedule.scene.state == "paused", timeout=20_000)
     with pytest.raises(OutputError, match="no block to drop"):

@@ -1,0 +1,177 @@
+"""The page Calibrate starts, steers and ends a calibration, and shows what it has collected."""
+
+import shlex
+
+import pytest
+import yaml
+
+from rtbrain.console.calibrate import calibration
+from rtbrain.console.calibrate.page import CalibratePage
+from rtbrain.console.cues.schedule import CueSchedule
+from rtbrain.console.folder import Session
+from rtbrain.errors import RtbrainError
+from rtbrain.learn.cue_plan import ScreenPlan
+from rtbrain.marks import BREAK
+from rtbrain.view.theme import DARK, LIGHT
+from tests.conftest import wait_until
+from tests.console.calibrate.conftest import action, record_blocks, run
+
+
+def test_cues_and_recording_start_and_the_plan_is_kept_with_its_own_seed(page, session) -> None:
+    start = action(page, "Start recording and cues")
+    start.call()
+    cue, recorder = session.jobs["cue"].argv, session.jobs["recorder"].argv
+    assert recorder[:2] == ("record", "calibration/calib-01.xdf")
+    assert cue[:5] == ("cue", "--plan", "calibration/calib-01.cues.yaml", "--name", "rtbrain-cues")
+    plan = ScreenPlan.model_validate(yaml.safe_load((session.folder / cue[2]).read_text()))
+    assert plan.classes == ("rest", "speech")
+    assert session.settings.classes == ("rest", "speech")
+    assert session.settings.target == "speech"
+    assert "seed" not in session.settings.plan
+    page.model.end()
+    page.draw(1.0)
+    (session.folder / "calibration/calib-01.xdf").touch()
+    action(page, "Start recording and cues").call()
+    again = session.jobs["cue"].argv[2]
+    assert again == "calibration/calib-02.cues.yaml"
+    assert yaml.safe_load((session.folder / again).read_text())["seed"] != plan.seed
+
+
+def test_without_a_signal_nothing_starts_and_the_reason_is_said(page, session) -> None:
+    session.change(streams=())
+    page.draw(1.0)
+    start = action(page, "Start")
+    assert (start.enabled, start.reason) == (False, "Choose a signal in Set up.")
+
+
+def test_blocks_are_counted_and_eight_are_not_enough_data(page) -> None:
+    action(page, "Start").call()
+    record_blocks(page, 8)
+    assert {name: one.usable for name, one in page.model.counts.items()} == {
+        "speech": 8,
+        "rest": 8,
+    }
+    shown = page.model.shown(300.0)
+    assert shown.advice == (
+        "unchecked", "Not enough data", "8 speech blocks; 20 are needed. Record 12 more.",
+    )  # fmt: skip
+    fit = action(page, "Fit with what is there")
+    assert (fit.enabled, fit.reason) == (True, "8 speech blocks; 20 are needed.")
+    assert page.state() == ("checking", "16 of 40 blocks")
+    record_blocks(page, 12, t=400.0)
+    assert page.model.shown(900.0).advice[:2] == ("fine", "Enough for a first fit")
+    assert action(page, "Fit with").reason == "Recording goes on until you end it."
+    assert page.state() == ("fine", "40 of 40 blocks")
+
+
+def test_a_block_with_a_gap_is_left_out_and_its_reason_is_shown(page) -> None:
+    action(page, "Start").call()
+    run(page, 101.0, signal=(100, 105))
+    run(page, 120.0, [(101, "rest"), (110, BREAK)], (105.4, 120), gap=40)
+    run(page, 125.0)
+    (block,) = page.model.blocks
+    assert (block.reason, round(block.lost_s, 1)) == ("gap", 0.4)
+    assert page.model.counts["rest"].left_out == 1
+    assert not action(page, "Fit with").enabled
+
+
+def test_keys_pause_the_cues_and_drop_a_block_and_the_log_has_the_commands(
+    page, session, commands
+) -> None:
+    action(page, "Start").call()
+    assert not action(page, "Pause cues").enabled
+    session.jobs["cue"].progress = {
+        "state": "cue", "text": "rest", "t_shown": 10.0, "t_due": 18.0, "next": "speech",
+        "next_s": 7.4, "done": 3, "total": 40, "left_s": 300, "droppable": True,
+    }  # fmt: skip
+    page.draw(12.0)
+    now = page.model.shown(12.0).state
+    assert (now.word, now.number) == ("rest", "6.0 s")
+    assert (now.below, now.below_right) == ("then pause, then speech 7 s", "block 4 of 40")
+    assert (action(page, "Pause cues").key, action(page, "Drop").key) == ("P", "Del")
+    action(page, "Drop").call()
+    action(page, "Pause cues").call()
+    session.jobs["cue"].progress |= {"state": "paused", "t_due": None, "droppable": False}
+    page.draw(13.0)
+    assert not action(page, "Drop").enabled
+    action(page, "Go on").call()
+    wait_until(lambda: len(commands) == 3)
+    assert commands == ["drop", "pause", "resume"]
+    log = (session.folder / "log.sh").read_text()
+    for word in commands:
+        assert shlex.join(["control", "rtbrain-cues", word]) in log
+
+
+def test_a_cue_screen_that_failed_says_why_and_the_recording_goes_on(page, session) -> None:
+    action(page, "Start").call()
+    cue = session.jobs["cue"]
+    cue.running, cue.exit_code, cue.output = False, 2, ("rtbrain: no display: set DISPLAY",)
+    page.draw(5.0)
+    now = page.model.shown(5.0).state
+    assert (now.word, now.below) == ("No cue screen", "rtbrain: no display: set DISPLAY")
+    assert page.model.recording
+
+
+def test_a_command_that_fails_is_said_in_one_line(page, session, monkeypatch, qtbot) -> None:
+    def refuse(name, line, what):
+        raise RtbrainError("no cue screen 'x' of yours answers")
+
+    monkeypatch.setattr(calibration, "send_command", refuse)
+    page.model.command("pause")
+    said = []
+    page.says.connect(said.append)
+    wait_until(lambda: all(one.done() for one in page.model._sent))
+    page.draw(1.0)
+    assert said == ["no cue screen 'x' of yours answers"]
+
+
+def test_the_end_asks_first_and_counts_are_there_in_the_next_console(
+    page, session, qtbot, tmp_path
+) -> None:
+    action(page, "Start").call()
+    record_blocks(page, 3)
+    asked = []
+    page.asks.connect(lambda question, answers: asked.append((question, answers)))
+    end = action(page, "End calibration")
+    assert end.key == "Ctrl+End"
+    end.call()
+    assert asked[0][0].startswith("End the recording of calib-01?")
+    asked[0][1][0].call()
+    assert not any(job.running for job in session.jobs.values())
+    page.draw(500.0)
+    assert action(page, "Record more").enabled
+    (session.folder / "calibration/calib-01.xdf").touch()
+    again = CalibratePage(Session(session.folder), LIGHT)
+    qtbot.addWidget(again)
+    assert {name: one.usable for name, one in again.model.counts.items()} == {
+        "speech": 3, "rest": 3,
+    }  # fmt: skip
+    assert again.state() == ("unchecked", "6 blocks, 20 of each are advised")
+
+
+def test_a_console_that_is_started_again_goes_on_counting(page, session, qtbot) -> None:
+    action(page, "Start").call()
+    record_blocks(page, 3)
+    (session.folder / "calibration/calib-01.xdf").touch()
+    again = CalibratePage(session, DARK)
+    qtbot.addWidget(again)
+    again.live = page.live
+    assert again.model.recording
+    record_blocks(again, 2, t=400.0)
+    assert again.model.counts["speech"].usable == 5
+    assert again.model._schedule is not None
+
+
+def test_coming_blocks_are_those_of_the_plan(page, session) -> None:
+    action(page, "Start").call()
+    schedule = page.model._schedule
+    assert isinstance(schedule, CueSchedule)
+    session.jobs["cue"].progress = {
+        "state": "break", "text": "", "t_due": 50.0, "done": 2, "total": 40, "next": "x",
+        "next_s": 5.0, "left_s": 100,
+    }  # fmt: skip
+    coming = page.model.shown(49.0).coming
+    assert [text for _, _, text in coming] == schedule.order[2 : 2 + len(coming)]
+    assert coming[0][0] == 50.0
+    assert coming[0][1] == pytest.approx(50.0 + schedule.lasts_s[2])
+    assert coming[1][0] == pytest.approx(coming[0][1] + schedule.pauses_s[3])
