@@ -189,7 +189,8 @@ class MainWindow(QMainWindow):
         }
 
     def _connect(self) -> None:
-        self.panels["signal"].marked.connect(self.marks.mark_contact)
+        for name in ("signal", "contacts"):
+            self.panels[name].marked.connect(self.marks.mark_contact)
         self.panels["signal"].chosen.connect(self.spectra.choose)
         self.panels["contacts"].selected.connect(self.spectra.choose)
         for part in (self.marks, self.panels["signal"], self.panels["contacts"]):

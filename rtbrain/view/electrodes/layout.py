@@ -1,188 +1,145 @@
-"""Where each contact is drawn: in three projections, or shaft by shaft without positions."""
+"""Where each contact is drawn: from above by its position, or shaft by shaft."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QPointF, QRectF
 from scipy.spatial import KDTree
 
 from rtbrain.types import Doubles, Floats, Ints, Montage
 from rtbrain.view.traces.scene import Lanes
 
-_LINE_CONTACTS = 16
-_UNPLACED_SHARE = 0.3
-# Distance between lines, and width of a shaft's name, in contacts.
-_LINE_PITCH = 1.3
-NAME_PITCH = 4.0
-PAD_PX = 6.0
+_FOLD = 16  # contacts in a line
+_PITCH_PX, _LINE_PITCH, _ROOMY_PITCH = 24.0, 1.1, 1.85
 _RADIUS_SHARE = 0.42
-_RADII_PX = (2.5, 11.0)
-_MIN_EXTENT = 1e-6
+_DOTS_PX = (2.0, 5.0)
+_UNPLACED_SHARE = 0.35
+# Half a head, mm: to the side, to the front, to the back.
+_HEAD_MM = (80.0, 100.0, 115.0)
+_LIP_CENTRE = 128.0  # voxels of 1 mm
 _MIN_SCALE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pane:
-    """A drawing of some contacts, in units of its own."""
+class Drawing:
+    """Contacts placed on the screen, px."""
 
-    title: str
-    rows: Ints  # int64 [n_shown]
-    places: Doubles  # float64 [n_shown, 2]
-    depth: Doubles  # float64 [n_shown]
-    edges: str  # left, right, top, bottom; or empty
-    shafts: tuple[tuple[str, int], ...]
-    left_of: bool = False
-
-
-def arrange_panes(
-    montage: Montage, width_px: float, height_px: float
-) -> tuple[list[Pane], list[Pane]]:
-    """Projections of the contacts with positions, and a schematic of the others."""
-    placed = montage.placed
-    projections: list[Pane] = []
-    if montage.positions is not None and placed.any():
-        projections = _projections(montage, montage.positions, np.flatnonzero(placed))
-    others = np.flatnonzero(~placed)
-    if not others.size:
-        return projections, []
-    if projections:
-        height_px *= _UNPLACED_SHARE
-    title = "without position, by shaft" if projections else "by shaft (no positions)"
-    return projections, [_schematic(montage, others, width_px / max(height_px, 1.0), title)]
-
-
-def _projections(montage: Montage, positions: Floats, rows: Ints) -> list[Pane]:
-    known = positions[rows].astype(np.float64)
-    space = (montage.space or "").split()
-    lip = bool(space) and space[0] == "LIP"
-    # LIP axes point left, down and back; all others right, forward and up.
-    right, front, up = -known[:, [0, 2, 1]].T if lip else known.T
-    named = lip or (bool(space) and space[0] in {"MNI", "RAS", "head"})
-    shafts = _first_contacts(montage, rows)
-
-    def pane(title: str, across: Doubles, down: Doubles, depth: Doubles, edges: str) -> Pane:
-        places = np.stack([across, down], axis=1)
-        return Pane(title, rows, places, depth, edges if named else "", shafts)
-
-    # Seen from above, from behind and from the right, so that left is left.
-    return [
-        pane("axial", right, -front, up, "LRAP"),
-        pane("coronal", right, -up, -front, "LRSI"),
-        pane("sagittal", front, -up, right, "PASI"),
-    ]
-
-
-def _first_contacts(montage: Montage, rows: Ints) -> tuple[tuple[str, int], ...]:
-    lanes = Lanes.of(montage)
-    place_of = {int(row): place for place, row in enumerate(rows)}
-    first: dict[int, tuple[str, int]] = {}
-    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.shaft_numbers, strict=True):
-        if row in place_of:
-            first.setdefault(number, (shaft, place_of[row]))
-    return tuple(first.values())
-
-
-def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
-    """Shafts as lines of up to 16 contacts, folded into columns."""
-    lanes = Lanes.of(montage)
-    wanted = set(rows.tolist())
-    by_shaft: dict[int, list[int]] = {}
-    names: dict[int, str] = {}
-    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.shaft_numbers, strict=True):
-        if row in wanted:
-            by_shaft.setdefault(number, []).append(row)
-            names[number] = shaft
-    lines: list[tuple[str, list[int]]] = []
-    for number, members in by_shaft.items():
-        for start in range(0, len(members), _LINE_CONTACTS):
-            name = names[number] if start == 0 else ""
-            lines.append((name, members[start : start + _LINE_CONTACTS]))
-    longest = max(len(members) for _, members in lines)
-    n_columns = min(
-        range(1, len(lines) + 1),
-        key=lambda n: max(
-            n * (longest + NAME_PITCH) / max(aspect, 0.1), _LINE_PITCH * -(-len(lines) // n)
-        ),
-    )
-    n_lines = -(-len(lines) // n_columns)
-    order: list[int] = []
-    places: list[tuple[float, float]] = []
-    shafts: list[tuple[str, int]] = []
-    for place, (name, members) in enumerate(lines):
-        column, line = divmod(place, n_lines)
-        if name:
-            shafts.append((name, len(order)))
-        for step, row in enumerate(members):
-            order.append(row)
-            across = column * (longest + NAME_PITCH) + NAME_PITCH + step
-            places.append((across, _LINE_PITCH * line))
-    return Pane(
-        title,
-        np.asarray(order, np.int64),
-        np.asarray(places, np.float64).reshape(-1, 2),
-        np.zeros(len(order)),
-        "",
-        tuple(shafts),
-        left_of=True,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedPane:
-    """A pane with its contacts placed on the screen."""
-
-    pane: Pane
-    room: QRectF
+    rows: Ints  # int64 [n_shown], of the montage
     px: Doubles  # float64 [n_shown, 2]
     radius_px: float
-    px_per_unit: float
+    # Name and where it ends (by shaft) or its middle (from above).
+    shafts: tuple[tuple[str, QPointF], ...]
+    room_px: float = 0.0  # below a contact, for its label
+    numbered: bool = False
+    head: QRectF | None = None  # outline, where the space says how the head lies
+    name_px: float = 0.0  # width of the names of shafts
 
 
-def place_panes(panes: list[Pane], rooms: QRectF, letter: float) -> list[PlacedPane]:
-    """Panes fitted to a room, side by side or in a column, on one scale."""
-    edged = any(pane.edges for pane in panes)
-    pad = np.array([2 * letter + 2 * PAD_PX, (3.2 if edged else 1.6) * letter + 2 * PAD_PX])
-    low = np.array([_low(pane) for pane in panes])
-    extent = np.array([pane.places.max(axis=0) for pane in panes]) - low
-    extent = np.maximum(extent, _MIN_EXTENT)
-    room = np.array([rooms.width(), rooms.height()])
-    scale, axis = _scale(extent, room, pad)
-    pitch = np.median([_pitch(pane) for pane in panes])
-    radius = float(np.clip(_RADIUS_SHARE * pitch * scale, *_RADII_PX))
-    needed = extent * scale + pad
-    spare = (room[axis] - needed[:, axis].sum()) / len(panes)
-    fitted, start = [], np.array([rooms.x(), rooms.y()])
-    for place, pane in enumerate(panes):
-        size = room.copy()
-        size[axis] = needed[place, axis] + spare
-        middle = start + size / 2 + (0, letter / 2)
-        px = (pane.places - low[place] - extent[place] / 2) * scale + middle
-        box = QRectF(*start.tolist(), *size.tolist()).adjusted(PAD_PX, 0, -PAD_PX, 0)
-        fitted.append(PlacedPane(pane, box, px, radius, scale))
-        start = start.copy()
-        start[axis] += size[axis]
-    return fitted
+def draw_contacts(
+    montage: Montage, room: QRectF, name_px: float, *, from_above: bool
+) -> list[Drawing]:
+    """Every contact once: from above those with a position, all others by shaft."""
+    placed = montage.placed if from_above else np.zeros(montage.n_channels, np.bool_)
+    drawings, lower = [], QRectF(room)
+    if placed.any() and montage.positions is not None:
+        upper = QRectF(room)
+        if not placed.all():
+            upper.setHeight(room.height() * (1 - _UNPLACED_SHARE))
+            lower.setTop(upper.bottom())
+        rows = np.flatnonzero(placed)
+        drawings.append(_from_above(montage, montage.positions[rows], rows, upper))
+    others = np.flatnonzero(~placed)
+    if others.size:
+        drawings.append(_by_shaft(montage, others, lower, name_px))
+    return drawings
 
 
-def _low(pane: Pane) -> Doubles:
-    low = pane.places.min(axis=0)
-    if pane.left_of:
-        low[0] = 0.0  # the names of the first column
-    return np.asarray(low)
+def _shafts(montage: Montage, rows: Ints) -> dict[int, tuple[str, list[int]]]:
+    """Name and rows of each shaft, in the order of the traces."""
+    lanes, wanted = Lanes.of(montage), set(rows.tolist())
+    found: dict[int, tuple[str, list[int]]] = {}
+    for row, shaft, number in zip(lanes.rows, lanes.shafts, lanes.shaft_numbers, strict=True):
+        if row in wanted:
+            found.setdefault(number, (shaft, []))[1].append(row)
+    return found
 
 
-def _scale(extent: Doubles, room: Doubles, pad: Doubles) -> tuple[float, int]:
-    """Pixels per unit, and whether the panes are side by side (0) or in a column (1)."""
-    free = room - len(extent) * pad
-    one = room - pad
-    across = min(free[0] / extent[:, 0].sum(), one[1] / extent[:, 1].max())
-    down = min(one[0] / extent[:, 0].max(), free[1] / extent[:, 1].sum())
-    return max(across, down, _MIN_SCALE), 0 if across >= down else 1
+def _by_shaft(montage: Montage, rows: Ints, room: QRectF, name_px: float) -> Drawing:
+    """Shafts as lines of up to 16 contacts, in as many columns as make them largest."""
+    lines: list[tuple[str, list[int]]] = []
+    for shaft, members in _shafts(montage, rows).values():
+        for start in range(0, len(members), _FOLD):
+            lines.append(("" if start else shaft, members[start : start + _FOLD]))
+    longest = max(len(members) for _, members in lines)
+
+    def pitch_px(n_columns: int) -> float:
+        across = (room.width() / n_columns - name_px) / longest
+        down = room.height() / -(-len(lines) // n_columns) / _LINE_PITCH
+        return min(across, down, _PITCH_PX)
+
+    n_columns = max(range(1, len(lines) + 1), key=lambda n: (pitch_px(n), -n))
+    pitch = max(pitch_px(n_columns), _MIN_SCALE)
+    n_lines = -(-len(lines) // n_columns)
+    line_px = min(room.height() / n_lines, _ROOMY_PITCH * pitch)
+    radius = _RADIUS_SHARE * pitch
+    order: list[int] = []
+    px: list[tuple[float, float]] = []
+    shafts = []
+    for place, (name, members) in enumerate(lines):
+        column, line = divmod(place, n_lines)
+        left = room.left() + column * room.width() / n_columns + name_px
+        y = room.top() + (line + 0.5) * line_px
+        if name:
+            shafts.append((name, QPointF(left - 6, y)))
+        for step, row in enumerate(members):
+            order.append(row)
+            px.append((left + (step + 0.5) * pitch, y))
+    return Drawing(
+        np.asarray(order, np.int64),
+        np.asarray(px, np.float64).reshape(-1, 2),
+        radius,
+        tuple(shafts),
+        line_px - 2 * radius,
+        True,
+        None,
+        name_px - 6,
+    )
 
 
-def _pitch(pane: Pane) -> float:
-    """Median distance from a contact to its nearest neighbour, depth included."""
-    where = np.column_stack([pane.places, pane.depth])
+def _from_above(montage: Montage, positions: Floats, rows: Ints, room: QRectF) -> Drawing:
+    known = positions.astype(np.float64)
+    space = (montage.space or "").split()
+    kind = space[0] if space else ""
+    # LIP axes point left, down and back; all others right, forward and up.
+    plane = (_LIP_CENTRE - known[:, [0, 2]]) if kind == "LIP" else known[:, :2]
+    plane = plane * (1, -1)  # the front is up
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    named = kind in {"LIP", "MNI", "RAS", "head"}
+    if named:
+        # An outline, as large as any contact outside it asks for.
+        side, front, back = np.array(_HEAD_MM) * (0.001 if space[-1] == "m" else 1.0)
+        low, high = np.minimum(low, (-side, -front)), np.maximum(high, (side, back))
+    extent = np.maximum(high - low, 1e-6)
+    pad = 14.0
+    size = np.maximum([room.width() - 2 * pad, room.height() - 2 * pad], 1.0)
+    scale_px = max(float((size / extent).min()), _MIN_SCALE)
+    middle = np.array([room.center().x(), room.center().y()])
+    px = (plane - (low + high) / 2) * scale_px + middle
+    radius = float(np.clip(_RADIUS_SHARE * _pitch(known) * scale_px, *_DOTS_PX))
+    corner, across = middle - extent * scale_px / 2, extent * scale_px
+    head = QRectF(*corner.tolist(), *across.tolist()) if named else None
+    place_of = {int(row): place for place, row in enumerate(rows)}
+    shafts = []
+    for shaft, members in _shafts(montage, rows).values():
+        places = px[[place_of[row] for row in members]]
+        out = places[np.argmax(np.abs(places[:, 0] - middle[0]))]
+        side_px = (radius + 12) * (1 if out[0] >= middle[0] else -1)
+        shafts.append((shaft, QPointF(float(out[0]) + side_px, float(out[1]))))
+    return Drawing(rows, px, radius, tuple(shafts), head=head)
+
+
+def _pitch(where: Doubles) -> float:
+    """Median distance from a contact to its nearest neighbour, in space."""
     if len(where) < 2:
         return 1.0
     away = np.asarray(KDTree(where).query(where, k=2)[0])

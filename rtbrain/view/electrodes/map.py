@@ -1,4 +1,4 @@
-"""The widget that paints the contacts: panes fitted to its size, one disc per contact."""
+"""The widget that paints the contacts: circles, squares where bad, a ring where chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,57 +19,69 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from rtbrain.channels import places_of
+from rtbrain.channels.labels import Place
 from rtbrain.types import Montage
-from rtbrain.view.electrodes.layout import (
-    NAME_PITCH,
-    PAD_PX,
-    PlacedPane,
-    arrange_panes,
-    place_panes,
-)
-from rtbrain.view.theme import Theme, ToolTips, paint_text, scaled_font
+from rtbrain.view.electrodes.layout import Drawing, draw_contacts
+from rtbrain.view.icons import paint_icon
+from rtbrain.view.theme import Theme, ToolTips, contrast, paint_text
 
 _REACH_PX = 6.0
 _HALO_PX = 4.0
-_UNPLACED_SHARE = 0.3
+_PAD_PX = 8
+_MAX_NAME_PX = 64.0
+# Circles smaller than this have no room for a number.
+_NUMBER_PX = 8.0
+_CENTRE = Qt.AlignmentFlag.AlignCenter
 
 
 @dataclass(frozen=True, slots=True)
 class ContactStyle:
     """How one contact is drawn."""
 
-    colour: str
-    crossed: bool
     tip: str
-    old: bool = False
+    bad: bool = False
+    by_hand: bool = False
+    fill: str = ""  # colour of its power; empty: that of a good contact
 
 
 class ElectrodeMap(QWidget):
-    """Contacts in their panes; hovering describes one, a click or the arrow keys choose one."""
+    """Contacts by shaft or from above; a click or the arrow keys choose one."""
 
     selected = Signal(str)
+    marked = Signal(str)  # right click: bad by hand, or no longer
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
         self._montage: Montage | None = None
-        self.shades: Sequence[ContactStyle] = ()
+        self.styles: Sequence[ContactStyle] = ()
+        self.old = False
+        self.from_above = False
         self._chosen = -1
-        self.fitted: list[PlacedPane] = []
+        self._places: Sequence[Place | None] = ()
+        self.drawings: list[Drawing] = []
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         ToolTips(self, self._tip_at)
-        self.setAccessibleName("Map of the contacts")
 
     def set_montage(self, montage: Montage) -> None:
         """Start over with these contacts."""
-        self._montage, self.shades, self._chosen = montage, (), -1
+        self._montage, self.styles, self._chosen = montage, (), -1
+        self._places = places_of(montage.names)
         self._fit()
 
-    def shade(self, shades: Sequence[ContactStyle]) -> None:
+    def style_contacts(self, styles: Sequence[ContactStyle], *, old: bool) -> None:
         """Set the style of each row of the montage; repaints if any is new."""
-        if shades != self.shades:
-            self.shades = shades
+        if (styles, old) != (self.styles, self.old):
+            self.styles, self.old = styles, old
             self.update()
+
+    def show_from_above(self, from_above: bool) -> None:
+        """Show contacts at their positions, or by shaft."""
+        if from_above != self.from_above:
+            self.from_above = from_above
+            self._fit()
 
     def choose(self, label: str) -> None:
         """Ring a contact, without emitting `selected`."""
@@ -83,28 +95,30 @@ class ElectrodeMap(QWidget):
         self._fit()
 
     def place_of(self, label: str) -> QPointF | None:
-        """Position of a contact in the first pane that shows it, px; None if none does."""
+        """Position of a contact, px; None if it is not shown."""
         names = () if self._montage is None else self._montage.names
         row = names.index(label) if label in names else -1
-        for fitted in self.fitted:
-            for place in np.flatnonzero(fitted.pane.rows == row):
-                return QPointF(*fitted.px[place].tolist())
+        for drawing in self.drawings:
+            for place in np.flatnonzero(drawing.rows == row):
+                return QPointF(*drawing.px[place].tolist())
         return None
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Room for three small panes."""
-        return QSize(240, 120)
+        """Room for a few shafts."""
+        return QSize(160, 60)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Fit the panes to the new size."""
+        """Fit the contacts to the new size."""
         super().resizeEvent(event)
         self._fit()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Choose the contact under the mouse."""
+        """Choose the contact under the mouse, or mark it."""
         row = self._row_at(event.position())
-        if row is not None:
+        if row is not None and self._montage is not None:
             self._select(row)
+            if event.button() == Qt.MouseButton.RightButton:
+                self.marked.emit(self._montage.names[row])
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Choose the next or the previous contact."""
@@ -116,17 +130,15 @@ class ElectrodeMap(QWidget):
         self._select(min(last, max(0, self._chosen + step)))
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint the panes."""
+        """Paint the contacts."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(self._theme.background))
+        painter.fillRect(self.rect(), QColor(self._theme.bg0))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._font)
-        for fitted in self.fitted:
-            self._paint_frame(painter, fitted)
-            if self.shades:
-                self._paint_contacts(painter, fitted)
-            taken = self._paint_chosen(painter, fitted)
-            self._paint_shafts(painter, fitted, taken)
+        for drawing in self.drawings:
+            if drawing.head is not None:
+                self._paint_head(painter, drawing.head)
+            taken = self._paint_contacts(painter, drawing) if self.styles else []
+            self._paint_shafts(painter, drawing, taken)
         painter.end()
 
     def _select(self, row: int) -> None:
@@ -137,118 +149,156 @@ class ElectrodeMap(QWidget):
 
     def _tip_at(self, point: QPointF) -> str:
         row = self._row_at(point)
-        return "" if row is None or row >= len(self.shades) else self.shades[row].tip
+        return "" if row is None or row >= len(self.styles) else self.styles[row].tip
 
     def _row_at(self, point: QPointF) -> int | None:
         """Contact nearest to a point and within reach of it."""
         near: list[tuple[float, int]] = []
-        for fitted in self.fitted:
-            away = np.hypot(*(fitted.px - (point.x(), point.y())).T)
+        for drawing in self.drawings:
+            away = np.hypot(*(drawing.px - (point.x(), point.y())).T)
             place = int(np.argmin(away))
-            if away[place] <= fitted.radius_px + _REACH_PX:
-                near.append((float(away[place]), int(fitted.pane.rows[place])))
+            if away[place] <= drawing.radius_px + _REACH_PX:
+                near.append((float(away[place]), int(drawing.rows[place])))
         return min(near)[1] if near else None
 
-    def _paint_frame(self, painter: QPainter, fitted: PlacedPane) -> None:
-        pane, room = fitted.pane, fitted.room
-        paint_text(painter, room, pane.title, self._theme.faint, Qt.AlignmentFlag.AlignHCenter)
-        inside = room.adjusted(0, QFontMetricsF(self._font).lineSpacing(), 0, 0)
-        at = Qt.AlignmentFlag
-        beside, stacked = (at.AlignLeft, at.AlignRight), (at.AlignTop, at.AlignBottom)
-        sides = [side | at.AlignVCenter for side in beside]
-        sides += [side | at.AlignHCenter for side in stacked]
-        for edge, side in zip(pane.edges, sides, strict=False):
-            painter.drawText(inside, side, edge)
-
-    def _paint_contacts(self, painter: QPainter, fitted: PlacedPane) -> None:
-        theme, radius = self._theme, fitted.radius_px
-        outline = QPen(QColor(theme.background), 1)
-        hollow = QPen(QColor(theme.faint), 1)
-        old = any(shade.old for shade in self.shades)
-        arm, crossed = radius * 0.8, []
-        for place in np.argsort(fitted.pane.depth, kind="stable").tolist():
-            shade = self.shades[int(fitted.pane.rows[place])]
-            if shade.crossed:
-                crossed.append(place)
-                continue
-            painter.setPen(outline if shade.colour else hollow)
-            painter.setBrush(QColor(shade.colour) if shade.colour else Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(QPointF(*fitted.px[place].tolist()), radius, radius)
-        painter.setPen(QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5)))
-        # Last, so that a good contact never hides a bad one.
-        for x, y in fitted.px[crossed].tolist():
-            painter.drawLine(QPointF(x - arm, y - arm), QPointF(x + arm, y + arm))
-            painter.drawLine(QPointF(x - arm, y + arm), QPointF(x + arm, y - arm))
-
-    def _paint_chosen(self, painter: QPainter, fitted: PlacedPane) -> list[QRectF]:
-        """Ring the chosen contact and name it; returns the box of its name."""
-        (places,) = np.nonzero(fitted.pane.rows == self._chosen)
-        if not places.size or self._montage is None:
-            return []
-        x, y = fitted.px[places[0]].tolist()
-        reach = fitted.radius_px + 3
-        painter.setPen(QPen(QColor(self._theme.foreground), 2))
+    def _paint_head(self, painter: QPainter, head: QRectF) -> None:
+        """Outline with a nose, and left and right."""
+        theme, middle = self._theme, head.center().x()
+        nose = QPainterPath(QPointF(middle - 8, head.top() + 2))
+        nose.lineTo(middle, head.top() - 7)
+        nose.lineTo(middle + 8, head.top() + 2)
+        painter.setPen(QPen(QColor(theme.line), 1.4))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawEllipse(QPointF(x, y), reach, reach)
-        name = self._montage.names[self._chosen]
-        metrics = QFontMetricsF(self._font)
-        box = QRectF(0, 0, metrics.horizontalAdvance(name) + 6, metrics.lineSpacing())
-        box.moveCenter(QPointF(x, y - reach - box.height() / 2 - 2))
-        box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
-        if box.top() < 0:
-            box.moveTop(y + reach + 2)
-        painter.fillRect(box, QColor(self._theme.foreground))
-        painter.setPen(QColor(self._theme.background))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
-        return [box]
+        painter.drawPath(nose)
+        painter.setBrush(QColor(theme.bg1))
+        painter.drawEllipse(head)
+        painter.setPen(QPen(QColor(theme.line), 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(middle, head.top()), QPointF(middle, head.bottom()))
+        painter.setFont(theme.font(11))
+        for letter, x in (("L", head.left() + 6), ("R", head.right() - 6)):
+            box = QRectF(x - 8, head.top(), 16, theme.px(16))
+            paint_text(painter, box, letter, theme.text2, _CENTRE)
 
-    def _paint_shafts(self, painter: QPainter, fitted: PlacedPane, taken: list[QRectF]) -> None:
-        """Name each shaft beside its first contact, if there is room."""
-        metrics = QFontMetricsF(self._font)
-        for shaft, place in fitted.pane.shafts:
-            name = shaft
-            x, y = fitted.px[place].tolist()
-            if fitted.pane.left_of:
-                room_px = NAME_PITCH * fitted.px_per_unit - 2 * fitted.radius_px - 3
-                name = metrics.elidedText(shaft, Qt.TextElideMode.ElideRight, room_px)
-            box = QRectF(0, 0, metrics.horizontalAdvance(name) + 2, metrics.height())
-            if fitted.pane.left_of:
-                box.moveRight(x - fitted.radius_px - 3)
-                box.moveTop(y - box.height() / 2)
+    def _paint_contacts(self, painter: QPainter, drawing: Drawing) -> list[QRectF]:
+        """Paint good contacts, then bad ones on top with their labels; returns those boxes."""
+        bad = [self.styles[int(row)].bad for row in drawing.rows]
+        painter.setFont(self._theme.font(min(11.0, 1.15 * drawing.radius_px)))
+        for place in np.argsort(bad, kind="stable").tolist():
+            at = QPointF(*drawing.px[place].tolist())
+            row = int(drawing.rows[place])
+            style = self.styles[row]
+            if style.bad:
+                self._paint_bad(painter, at, drawing, style)
             else:
-                box.moveCenter(QPointF(x, y - fitted.radius_px - box.height() / 2))
+                self._paint_good(painter, at, drawing, row)
+            if row == self._chosen:
+                painter.setPen(QPen(QColor(self._theme.accent), 2))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                reach = drawing.radius_px + 3
+                painter.drawEllipse(at, reach, reach)
+        return self._paint_labels(painter, drawing)
+
+    def _paint_good(self, painter: QPainter, at: QPointF, drawing: Drawing, row: int) -> None:
+        theme, style, radius = self._theme, self.styles[row], drawing.radius_px
+        fill = style.fill or (theme.bg2 if drawing.numbered else theme.text2)
+        pen = QPen(QColor(theme.ctl), 1)
+        if self.old:
+            pen = QPen(QColor(theme.faint), 1, Qt.PenStyle.DashLine)
+            fill = ""
+        painter.setPen(pen)
+        painter.setBrush(QColor(fill) if fill else Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(at, radius, radius)
+        place = self._places[row]
+        if not drawing.numbered or radius < _NUMBER_PX or place is None:
+            return
+        ink = theme.faint if self.old else theme.text
+        if style.fill and not self.old:
+            ink = max((theme.bg0, theme.text), key=lambda one: contrast(one, style.fill))
+        elif row == self._chosen:
+            ink = theme.accent
+        painter.setPen(QColor(ink))
+        box = QRectF(at.x() - radius, at.y() - radius, 2 * radius, 2 * radius)
+        painter.drawText(box, _CENTRE, f"{place.number}")
+
+    def _paint_bad(
+        self, painter: QPainter, at: QPointF, drawing: Drawing, style: ContactStyle
+    ) -> None:
+        ink = self._ink(style)
+        if drawing.numbered:
+            side = 2 * drawing.radius_px
+            box = QRectF(at.x() - side / 2, at.y() - side / 2, side, side)
+            painter.fillRect(box, QColor(self._theme.bg0))
+            paint_icon(painter, box, "square", self._theme, ink)
+            return
+        arm = max(3.5, drawing.radius_px * 0.9)
+        painter.setPen(QPen(QColor(ink), 2))
+        for sign in (1, -1):
+            slant = QPointF(arm, sign * arm)
+            painter.drawLine(at - slant, at + slant)
+
+    def _ink(self, style: ContactStyle) -> str:
+        return self._theme.text if style.by_hand else self._theme.warn
+
+    def _paint_labels(self, painter: QPainter, drawing: Drawing) -> list[QRectF]:
+        """Whole labels of bad contacts below them, where there is room."""
+        theme, taken = self._theme, list[QRectF]()
+        painter.setFont(theme.font(11, 600))
+        metrics = QFontMetricsF(painter.font())
+        if self._montage is None or (drawing.numbered and drawing.room_px < metrics.height() - 1):
+            return []
+        for (x, y), row in zip(drawing.px.tolist(), drawing.rows.tolist(), strict=True):
+            style = self.styles[row]
+            if style.bad:
+                name = self._montage.names[row]
+                box = QRectF(0, 0, metrics.horizontalAdvance(name) + 2, metrics.height())
+                box.moveCenter(QPointF(x, y + drawing.radius_px + 1 + metrics.height() / 2))
                 box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
-            if box.left() >= 0 and not any(box.intersects(other) for other in taken):
-                self._paint_haloed(painter, box, name)
+                if not any(box.intersects(other) for other in taken):
+                    self._paint_haloed(painter, box, name, self._ink(style))
+                    taken.append(box)
+        return taken
+
+    def _paint_shafts(self, painter: QPainter, drawing: Drawing, taken: list[QRectF]) -> None:
+        """Name each shaft, where there is room."""
+        theme = self._theme
+        painter.setFont(theme.font(12 if drawing.numbered else 11, 600))
+        metrics = QFontMetricsF(painter.font())
+        for shaft, at in drawing.shafts:
+            name = shaft
+            if drawing.numbered:
+                name = metrics.elidedText(shaft, Qt.TextElideMode.ElideMiddle, drawing.name_px)
+            box = QRectF(0, 0, metrics.horizontalAdvance(name) + 1, metrics.height())
+            box.moveCenter(at)
+            if drawing.numbered:
+                box.moveRight(at.x())
+            else:
+                box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
+            if not any(box.intersects(other) for other in taken):
+                self._paint_haloed(painter, box, name, theme.text)
                 taken.append(box)
 
-    def _paint_haloed(self, painter: QPainter, box: QRectF, text: str) -> None:
+    def _paint_haloed(self, painter: QPainter, box: QRectF, text: str, ink: str) -> None:
         """Paint text with a halo, so that it is legible on top of contacts."""
-        metrics = QFontMetricsF(self._font)
+        font: QFont = painter.font()
+        metrics = QFontMetricsF(font)
         left = box.center().x() - metrics.horizontalAdvance(text) / 2
         path = QPainterPath()
-        path.addText(left, box.top() + metrics.ascent(), self._font, text)
-        halo = QPen(QColor(self._theme.background), _HALO_PX)
+        path.addText(left, box.top() + metrics.ascent(), font, text)
+        halo = QPen(QColor(self._theme.bg0), _HALO_PX)
         halo.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         painter.strokePath(path, halo)
-        painter.fillPath(path, QColor(self._theme.foreground))
-
-    @property
-    def _font(self) -> QFont:
-        return scaled_font(self, self._theme, 0.9)
+        painter.fillPath(path, QColor(ink))
 
     def _fit(self) -> None:
-        """Fit the panes: projections side by side or in a column, on one scale."""
-        self.fitted = []
+        """Place the contacts in the room there is."""
+        self.drawings = []
         self.update()
         if self._montage is None or self.width() < 1 or self.height() < 1:
             return
-        letter = QFontMetricsF(self._font).lineSpacing()
-        whole = QRectF(self.rect()).adjusted(PAD_PX, 0, -PAD_PX, -2)
-        projections, schematic = arrange_panes(self._montage, whole.width(), whole.height())
-        rooms = QRectF(whole)
-        if projections and schematic:
-            rooms.setHeight(whole.height() * (1 - _UNPLACED_SHARE))
-            whole.setTop(rooms.bottom())
-        self.fitted = place_panes(projections, rooms, letter) if projections else []
-        self.fitted += place_panes(schematic, whole, letter) if schematic else []
+        metrics = QFontMetricsF(self._theme.font(12, 600))
+        shafts = {place.shaft for place in self._places if place} | set(self._montage.kinds[:1])
+        widest = max(map(metrics.horizontalAdvance, shafts))
+        room = QRectF(self.rect()).adjusted(_PAD_PX, 4, -_PAD_PX, -4)
+        self.drawings = draw_contacts(
+            self._montage, room, min(widest, _MAX_NAME_PX) + 12, from_above=self.from_above
+        )
