@@ -29,6 +29,7 @@ _STATUS = "-status"
 _EVENTS = "-events"
 _TRIGGERS = "-triggers"
 _RECORDER = "-record"
+_RECORDER_ID = "recorder:"
 _MARKERS = "-markers"
 _MANUAL_MARKS = "-marks"
 _CUES = "-cues"
@@ -98,9 +99,14 @@ def is_status(stream_type: str) -> bool:
     return stream_type == STATUS_TYPE
 
 
-def is_recorder_status(stream: str) -> bool:
-    """Whether a stream of this name carries the status events of a decoder's recorder."""
-    return stream.endswith(_RECORDER + _STATUS)
+def recorder_source_id(name: str) -> str:
+    """Source id of ``NAME-status`` where a recorder sends it."""
+    return f"{_RECORDER_ID}{status_name(name)}"
+
+
+def is_recorder_status(stream: str, source_id: str = "") -> bool:
+    """Whether a stream carries the status events of a recorder, a decoder's own or another."""
+    return source_id.startswith(_RECORDER_ID) or stream.endswith(_RECORDER + _STATUS)
 
 
 def is_manual_marks(stream: str) -> bool:

@@ -28,6 +28,7 @@ from rtbrain.stream_names import (
     decode_name,
     events_name,
     manual_marks_name,
+    recorder_source_id,
     sender_of,
     status_name,
     triggers_name,
@@ -91,10 +92,10 @@ def record(
     files = RecordingFiles(out, parse_notes(notes), split=split_s is not None)
     require_free_name(status_name(name))
     writer = files.open_next()
-    status = StatusOutlet(name, source_id=status_name(name))
+    status = StatusOutlet(name, source_id=recorder_source_id(name))
     screen = LiveScreen(first_line_s=0.0) if parent is None else None
     report = _reporter(status, screen)
-    wanted = stream_filter(names, others, own=status_name(name))
+    wanted = stream_filter(names, others, own=name)
     recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)
     watched = ExpectedStreams(expected, report)
     needed = list(dict.fromkeys([*names, *expected]))
@@ -122,6 +123,9 @@ def record(
                     recording=recorder.recorded_now(),
                     file=files.path.name,
                     missing=watched.missing,
+                    seconds=round(now - start_s, 1),
+                    bytes=recorder.n_bytes,
+                    failing=recorder.failure,
                 )
             time.sleep(_STEP_S)
         # Before the last samples are written: whoever listens knows of the end in good time.
@@ -256,7 +260,7 @@ def stream_filter(
     taken = {*names, *(name_of(sender) for name_of in others_of for sender in senders)}
 
     def wanted(row: StreamSummary) -> bool:
-        if row.name == own and row.source_id == own:
+        if (row.name, row.source_id) == (status_name(own), recorder_source_id(own)):
             return False
         if not names and not others:
             return True

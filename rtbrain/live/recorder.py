@@ -75,12 +75,18 @@ class Recorder:
         self._clock = clock
         self._flush_at = clock() + _FLUSH_EVERY_S
         self._alarm_at: float | None = None
+        self._failure = ""
         self._unreachable: deque[str] = deque(maxlen=_MAX_UNREACHABLE)  # names
 
     @property
     def failing(self) -> bool:
         """Whether nothing can be written now."""
         return self._alarm_at is not None
+
+    @property
+    def failure(self) -> str:
+        """Event that says why nothing can be written now; empty while all is well."""
+        return self._failure if self.failing else ""
 
     @property
     def counts(self) -> Mapping[int, StreamCounts]:
@@ -263,8 +269,8 @@ class Recorder:
 
     def _alarm(self, error: OSError) -> None:
         self._alarm_at = self._clock() + _ALARM_EVERY_S
-        event = "disk_full" if error.errno in _FULL else "write_error"
-        self._report(event, reason=error.strerror or str(error), **self._backlog())
+        self._failure = "disk_full" if error.errno in _FULL else "write_error"
+        self._report(self._failure, reason=error.strerror or str(error), **self._backlog())
 
     def _backlog(self) -> dict[str, int]:
         counts = self.counts.values()

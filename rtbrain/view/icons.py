@@ -12,7 +12,9 @@ from rtbrain.view.theme import Theme
 _HATCH_PX = 8
 
 
-def paint_icon(painter: QPainter, box: QRectF, kind: str, theme: Theme, ink: str = "") -> None:
+def paint_icon(
+    painter: QPainter, box: QRectF, kind: str, theme: Theme, ink: str = "", ground: str = ""
+) -> None:
     """Paint an icon into a square.
 
     Parameters
@@ -21,15 +23,15 @@ def paint_icon(painter: QPainter, box: QRectF, kind: str, theme: Theme, ink: str
         ``fine`` a tick in a circle, ``look`` a triangle, ``fix`` an octagon with a cross, ``alarm``
         one with an exclamation mark, ``checking`` an arc, ``unchecked`` a dashed ring, ``know`` an
         i in a circle, ``pin`` a detection, ``square`` a bad contact, ``dot`` and ``ring``.
-    ink : str, optional
-        Colour; by default that of the state.
+    ink, ground : str, optional
+        Colour, by default that of the state, and of what is cut out of it.
     """
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.translate(box.topLeft())
     painter.scale(box.width() / 16, box.height() / 16)
-    shape, colour, ground = _SHAPES[kind]
-    shape(painter, ink or getattr(theme, colour), getattr(theme, ground))
+    shape, colour, behind = _SHAPES[kind]
+    shape(painter, ink or getattr(theme, colour), ground or getattr(theme, behind))
     painter.restore()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pylsl
 import pyqtgraph
 import PySide6
-from PySide6.QtCore import QStandardPaths, Qt
+from PySide6.QtCore import QSize, QStandardPaths, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QDialog,
@@ -20,16 +20,21 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMenu,
     QMessageBox,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 import rtbrain
 from rtbrain.errors import SettingsError
-from rtbrain.view.grid import PANELS
+from rtbrain.view.grid import MENU_PX, PANELS
 from rtbrain.view.marks import OperatorMarks
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label, set_tip
+
+_KEY_GAP_PX = 16
+# Their keys work in the log and the details too.
+_EVERYWHERE = ("seen", "log", "details")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,9 @@ KEYS = (
         Key(name, "&View", say(f"frame.panels.{name}"), f"Ctrl+{number}", say("frame.panel"), True)
         for number, name in enumerate(PANELS, 1)
     ),
+    Key("seen", "&View", "&Seen", "Ctrl+K", "Shrink the alarm to its cell."),
+    Key("log", "&View", "&Log", "Ctrl+J", "Show what has happened."),
+    Key("details", "&View", "&Details of the status line", "Ctrl+D", "Show all in full."),
     Key("layout", "&View", "&Show every panel", "Ctrl+0", "Put every panel back in its place."),
     Key("free", "&Marks", "&Write a mark...", "Ctrl+M", "Send a text of your own as a mark."),
     Key(
@@ -90,15 +98,25 @@ class KeysDialog(QDialog):
         rows = [(key.keys, key.tip) for key in KEYS]
         rows += [(f"F{number}", f"Mark: {text}") for number, text in enumerate(labels, 1)]
         rows += more
-        table = QGridLayout()
-        for row, texts in enumerate(rows):
+        table, body = QGridLayout(), QWidget()
+        body.setLayout(table)
+        # Two columns; what does not fit the window is scrolled to.
+        half = -(-len(rows) // 2)
+        for place, texts in enumerate(rows):
             for column, text in enumerate(texts):
-                table.addWidget(plain_label(text), row, column)
+                label = plain_label(text)
+                label.setMinimumWidth(label.sizeHint().width() + _KEY_GAP_PX * (1 - column))
+                table.addWidget(label, place % half, column + 3 * (place // half))
+        table.setColumnMinimumWidth(2, 2 * _KEY_GAP_PX)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addLayout(table)
-        layout.addWidget(buttons)
+        area = QScrollArea(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame)
+        area.setWidget(body)
+        fill(QVBoxLayout(self), area, buttons, stretched=area, margins=(12, 12, 12, 12))
+        wanted = body.sizeHint() + QSize(48, 24 + 12 + buttons.sizeHint().height())
+        if parent is not None:
+            wanted = wanted.boundedTo(parent.size() - QSize(16, 48))
+        self.resize(wanted)
 
 
 class ResearchOnly(QWidget):
@@ -140,6 +158,8 @@ class Menus:
         for key in KEYS:
             action = self._add(key.menu, key.text, key.keys, key.tip, commands[key.command])
             action.setCheckable(key.checkable)
+            if key.command in _EVERYWHERE:
+                action.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
             self.actions[key.command] = action
         for number, text in enumerate(marks.labels):
             name = f"F{number + 1}"
@@ -162,6 +182,7 @@ class Menus:
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
+        self._corner.setFixedHeight(theme.px(MENU_PX))
         self.message.setFont(theme.font(12))
         self.message.setStyleSheet(f"color: {theme.text2};")
         self.research.restyle(theme)

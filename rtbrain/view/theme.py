@@ -301,6 +301,8 @@ def style_sheet(theme: Theme) -> str:
     QWidget {{ background: {theme.bg1}; color: {theme.text}; }}
     *[panel="true"] {{ background: {theme.bg0}; border: 1px solid {theme.line}; }}
     QToolTip {{ background: {theme.bg2}; color: {theme.text}; border: 1px solid {theme.line}; }}
+    QMenuBar {{ font-size: {theme.px(12.5)}px; padding-left: {theme.px(4)}px; }}
+    QMenuBar::item {{ padding: {theme.px(5)}px {theme.px(9)}px; background: transparent; }}
     QMenuBar::item:selected, QMenu::item:selected {{ background: {theme.bg2}; }}
     QMenu {{ border: 1px solid {theme.line}; }}
     QMenu::item {{ padding: 4px 24px 4px 12px; }}

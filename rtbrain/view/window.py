@@ -1,7 +1,7 @@
 """The live window: panels in a fixed grid, polled and drawn by timers, and the commands."""
 
+import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,17 +12,22 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QTabBar, QWidget
 
 from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.view.alarms.log import log_text
+from rtbrain.view.alarms.model import Alarms
 from rtbrain.view.chooser import SignalChooser, waiting_text
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.decodes.now import NowPanel
 from rtbrain.view.decodes.plot import DecodePlot
 from rtbrain.view.electrodes.panel import ElectrodePanel
 from rtbrain.view.grid import MENU_PX, PANELS, place_panels
-from rtbrain.view.health.bar import HealthBar
-from rtbrain.view.health.indicators import origin_of
+from rtbrain.view.health.cells import Health
+from rtbrain.view.health.dialogs import TextDialog, detail_lines, log_lines
+from rtbrain.view.health.indicators import origin_of, stream_tip
+from rtbrain.view.health.line import LineText, StatusLine
 from rtbrain.view.health.strip import OriginStrip
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
+from rtbrain.view.pace import DrawInterval
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
@@ -32,14 +37,12 @@ from rtbrain.view.traces.panel import BuildChain, TracePanel
 _POLL_MS = 33
 _DRAW_HZ = 20.0
 _MESSAGE_MS = 8000
+_LINE_EVERY_S = 0.2
 _LEAST_PX = (1024, 700)
 # From this width on, the type is larger: the screen is far away, or has many pixels.
 _HUGE_PX, _HUGE = 2560, 1.25
 # Panels that a pause freezes; the state of the streams and the decodes never freeze.
 _PAUSABLE = ("signal", "spectrum", "contacts")
-# Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
-_MAX_DRAW_SHARE = 0.7
-_AVERAGED_DRAWS = 20
 _PAGE_S, _HUGE_PAGE_S = 60.0, 120.0  # of the decode plot
 
 
@@ -64,13 +67,15 @@ class MainWindow(QMainWindow):
         self._session = session
         self._settings = settings
         self._paused_at: float | None = None
+        self._line_at = -math.inf
         self._began = time.monotonic()
         self._theme = self._saved_theme(theme)
         self.setWindowTitle(say("frame.title"))
         self.setMinimumSize(*_LEAST_PX)
         self.resize(1280, 800)
-        self.spectra = SpectraPanel(session, self._theme)
         self.decoding = Decoding(session)
+        self.health, self.alarms = Health(session, self.decoding), Alarms()
+        self.spectra = SpectraPanel(session, self._theme)
         self.panels: dict[str, Any] = {
             "decode": DecodePlot(self.decoding, self._theme),
             "now": NowPanel(self.decoding, self._theme),
@@ -89,6 +94,8 @@ class MainWindow(QMainWindow):
         self._polling.timeout.connect(self._poll)
         self._drawing = QTimer(self, singleShot=True)
         self._drawing.timeout.connect(self._draw)
+        self._painted = QTimer(self, singleShot=True, interval=0)
+        self._painted.timeout.connect(self._schedule_draw)
         self._polling.start()
         self._drawing.start(0)
         self.setFocus()  # so that letters are commands and do not select in a combo box
@@ -104,7 +111,9 @@ class MainWindow(QMainWindow):
         return self._paused_at is not None
 
     def show_message(self, text: str) -> None:
-        """Show a message beside the menus for some seconds."""
+        """Show a message beside the menus for some seconds, and add it to the log."""
+        if text:
+            self.alarms.note("mark", text)
         self.menus.message.setText(text)
         self._forget.start()
 
@@ -112,6 +121,7 @@ class MainWindow(QMainWindow):
         """Save the layout and close the streams."""
         self._polling.stop()
         self._drawing.stop()
+        self._painted.stop()
         self._settings.setValue("window/geometry", self.saveGeometry())
         self._settings.setValue("window/contact", self.spectra.contact)
         self._settings.sync()
@@ -129,8 +139,11 @@ class MainWindow(QMainWindow):
     def _compose(self) -> None:
         area = QWidget()
         self.setCentralWidget(area)
-        self.health = HealthBar(self._session, self._theme)
-        self.health.setParent(area)
+        self.line = StatusLine(self._theme)
+        self.line.seen.connect(self._see)
+        self.line.turned.connect(self.alarms.turn)
+        self.log = TextDialog(say("log.title"), self)
+        self.details = TextDialog(say("details.title"), self)
         self.strip = OriginStrip(self, self._theme)
         self.tabs = QTabBar(area, drawBase=False)
         for name in ("contacts", "spectrum"):
@@ -143,7 +156,7 @@ class MainWindow(QMainWindow):
         self._places: dict[str, QWidget] = {
             **{name: panel for name, panel in self.panels.items() if name != "signal"},
             "signal": self._signal,
-            "status": self.health,
+            "status": self.line,
             "strip": self.strip,
             "tabs": self.tabs,
         }
@@ -184,6 +197,9 @@ class MainWindow(QMainWindow):
             "large": lambda: self._retheme(self._theme.name == LIGHT.name, not self._theme.large),
             "next": lambda: self.spectra.step(1),
             "previous": lambda: self.spectra.step(-1),
+            "seen": self._see,
+            "log": self.log.toggle,
+            "details": self.details.toggle,
             "layout": lambda: self._show_panels(set()),
             **{name: lambda name=name: self._show_panels(self.hidden ^ {name}) for name in PANELS},
         }
@@ -219,7 +235,7 @@ class MainWindow(QMainWindow):
         theme = self._theme
         self.setStyleSheet(style_sheet(theme))
         self.menuBar().setFixedHeight(theme.px(MENU_PX))
-        for part in (*self.panels.values(), self.health, self.strip, self.chooser, self.menus):
+        for part in (*self.panels.values(), self.line, self.strip, self.chooser, self.menus):
             part.restyle(theme)
         self.sign.setFont(theme.font(13, 600))
         self.sign.setStyleSheet(f"background: {theme.text}; color: {theme.bg0};")
@@ -243,8 +259,14 @@ class MainWindow(QMainWindow):
         self._take(replace(update, markers=markers))
 
     def _take(self, update: SessionUpdate) -> None:
-        for part in (*self.panels.values(), self.health):
-            part.take(update)
+        self.health.take(update)
+        for panel in self.panels.values():
+            panel.take(update)
+        for recorder, events in ((False, update.events), (True, update.recorder_events)):
+            for event in events:
+                if line := log_text(event, recorder=recorder):
+                    self.alarms.note("event", line)
+        self.alarms.update(self.health.situation(update.now))
         self.marks.take(update)
         if update.new_montage:
             self.spectra.choose(str(self._settings.value("window/contact", "")))
@@ -253,7 +275,7 @@ class MainWindow(QMainWindow):
         self._began = time.monotonic()
         # Qt paints before this timer fires. It is set first so that drawing continues whatever
         # fails: a frozen picture would look live.
-        QTimer.singleShot(0, self._schedule_draw)
+        self._painted.start()
         self._draw_all(lsl_clock())
 
     def _schedule_draw(self) -> None:
@@ -265,7 +287,7 @@ class MainWindow(QMainWindow):
         session = self._session
         self.decoding.page_s = _HUGE_PAGE_S if self._huge else _PAGE_S
         self.panels["decode"].band_s = self.panels["signal"].page_s
-        self.health.draw(now)
+        self._draw_line(now)
         if self.strip.show_origin(origin_of(session.feeds)):
             self._place()
         for name, panel in self.panels.items():
@@ -278,6 +300,28 @@ class MainWindow(QMainWindow):
         if self._paused_at is not None:
             self.sign.setText(say("frame.paused", seconds=f"{now - self._paused_at:.0f}"))
             self.sign.raise_()
+
+    def _draw_line(self, now: float) -> None:
+        """Show the state of all, at most five times a second unless an alarm begins or ends."""
+        alarms, shown = self.alarms, self.line.shown
+        changed = (alarms.shown is None) != (shown.alarm is None)
+        if self._line_at <= now < self._line_at + _LINE_EVERY_S and not changed:
+            return
+        self._line_at = now
+        self.health.rate = self._interval.text
+        situation = self.health.situation(now)
+        cells = self.health.cells(situation, alarms.level)
+        state, waiting = situation.recording.state, tuple(alarms.waiting)
+        self.line.show_text(LineText(state, cells, alarms.shown, waiting, alarms.over(now)))
+        if self.log.isVisible():
+            self.log.show_text(log_lines(alarms.log))
+        if self.details.isVisible():
+            more = [stream_tip(feed) for feed in self._session.feeds if feed.kind == "markers"]
+            self.details.show_text(detail_lines(cells, more))
+
+    def _see(self) -> None:
+        self.alarms.see()
+        self._line_at = -math.inf
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else lsl_clock()
@@ -292,39 +336,6 @@ class MainWindow(QMainWindow):
             self.show_message(say("frame.no_picture", error=error))
         else:
             self.show_message(say("frame.saved", path=path))
-
-
-class DrawInterval:
-    """Interval between draws, adapted to how long the last ones took."""
-
-    def __init__(self, target_hz: float) -> None:
-        self._target_s = 1 / target_hz
-        self._took_s: deque[float] = deque(maxlen=_AVERAGED_DRAWS)
-        self._began: deque[float] = deque(maxlen=_AVERAGED_DRAWS)
-
-    def drawn(self, took_s: float) -> None:
-        """Note how long the draw and painting that just ended took, s."""
-        self._took_s.append(took_s)
-        self._began.append(time.monotonic())
-
-    @property
-    def interval_s(self) -> float:
-        """From the start of a draw to the start of the next, s."""
-        if not self._took_s:
-            return self._target_s
-        mean_s = sum(self._took_s) / len(self._took_s)
-        return max(self._target_s, mean_s / _MAX_DRAW_SHARE)
-
-    @property
-    def text(self) -> str:
-        """Drawing rate for the status line; empty while it is on target."""
-        spanned_s = self._began[-1] - self._began[0] if len(self._began) > 2 else 0.0
-        if spanned_s <= 0:
-            return ""
-        actual_hz, target_hz = (len(self._began) - 1) / spanned_s, 1 / self._target_s
-        if actual_hz > 0.9 * target_hz:
-            return ""
-        return f"drawing at {actual_hz:.0f} of {target_hz:.0f} Hz"
 
 
 def _listed(value: object) -> list[object]:

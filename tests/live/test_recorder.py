@@ -223,7 +223,7 @@ def test_a_decoder_that_is_given_no_markers_records_whichever_there_are():
         for flag, value in pairwise(flags):
             given.get(flag, []).append(value)
         names = selected_names((), given["--markers"], given["--decodes"])
-        wanted = stream_filter(names, given["--type"], own="rec-status")
+        wanted = stream_filter(names, given["--type"], own="rec")
         kinds = {"amp": "EEG", "task": "Markers", "other": "Markers", "rtbrain-decode": "Decode"}
         rows = [StreamSummary(name, kind, name, "here", 1, 1.0) for name, kind in kinds.items()]
         recorded = {row.name for row in rows if wanted(row)}
@@ -237,19 +237,19 @@ def test_a_selection_is_by_name_and_never_of_its_own_status():
     def row(name, source_id="x"):
         return StreamSummary(name, "EEG", source_id, "here", 1, 1.0)
 
-    wanted = stream_filter(names, (), own="rec-status")
+    wanted = stream_filter(names, (), own="rec")
     assert wanted(row("task"))
     assert wanted(row("bci-events"))
     assert not wanted(row("other"))
     assert not wanted(row("other-events"))
-    everything = stream_filter((), (), own="rec-status")
+    everything = stream_filter((), (), own="rec")
     assert everything(row("other"))
     assert everything(row("rec-status", "of another"))
-    assert not everything(row("rec-status", "rec-status"))
-    by_kind = stream_filter(["task"], ["amp-1", "EEG"], own="rec-status")
+    assert not everything(row("rec-status", "recorder:rec-status"))
+    by_kind = stream_filter(["task"], ["amp-1", "EEG"], own="rec")
     assert by_kind(row("any", "amp-1"))
     assert by_kind(row("any"))
-    assert not stream_filter(["task"], ["ECoG"], own="rec-status")(row("any"))
+    assert not stream_filter(["task"], ["ECoG"], own="rec")(row("any"))
 
 
 def test_a_signal_without_a_regular_rate_is_recorded_and_said_so(bedside):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rtbrain.view.window import DrawInterval
+from rtbrain.view.pace import DrawInterval
 
 
 def test_slow_drawing_is_done_less_often_and_reported(

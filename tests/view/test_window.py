@@ -1,5 +1,6 @@
 """The window composes its panels, obeys keys, saves its layout, and shows no old data as new."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,75 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
     session.start()
     qtbot.waitUntil(lambda: window.panels["signal"].isVisible())
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
+
+
+def places(window: MainWindow) -> dict[str, tuple[int, int, int, int]]:
+    """Where everything stands in the window."""
+    return {name: widget.geometry().getRect() for name, widget in window._places.items()}
+
+
+def test_a_lost_signal_is_an_alarm_in_which_nothing_moves_until_it_is_back(
+    qtbot: QtBot, window: MainWindow, session: Playing
+) -> None:
+    session.start()
+    qtbot.waitUntil(lambda: window.line.names != [] and window.spectra.contact != "")
+    before = places(window)
+    session.playing = False
+    session.feeds = session.all_feeds("stalled", "live")
+    qtbot.waitUntil(lambda: window.line.shown.alarm is not None)
+    assert window.line.accessibleName().startswith("SIGNAL LOST")
+    assert places(window) == before
+    press(qtbot, window, "Ctrl+K")
+    qtbot.waitUntil(lambda: window.line.shown.alarm is None)
+    cells = {cell.key: cell for cell in window.line.shown.cells}
+    assert cells["signal"].icon == "fix"
+    assert places(window) == before
+    session.start()
+    qtbot.waitUntil(lambda: window.line.shown.over.startswith("Signal back after"))
+    assert places(window) == before
+    press(qtbot, window, "Ctrl+J")
+    qtbot.waitUntil(lambda: "SIGNAL LOST" in window.log.body.toPlainText())
+    assert "Signal back after" in window.log.body.toPlainText()
+    assert "Seen: SIGNAL LOST" in window.log.body.toPlainText()
+    press(qtbot, window, "Ctrl+J")
+    assert not window.log.isVisible()
+
+
+def test_the_strip_and_the_frame_stand_for_what_is_nobodys_brain(
+    qtbot: QtBot, window: MainWindow, session: Playing
+) -> None:
+    session.start()
+    qtbot.waitUntil(window.strip.isVisible)
+    assert window.strip.words == ("SYNTHETIC", "a simulated patient. Nobody's brain.")
+    assert all(side.isVisible() for side in window.strip.frame)
+    with_strip = places(window)["decode"]
+    session.feeds = tuple(replace(feed, origin="") for feed in session.feeds)
+    qtbot.waitUntil(lambda: not window.strip.isVisible())
+    assert not any(side.isVisible() for side in window.strip.frame)
+    assert places(window)["decode"][1] == with_strip[1] - 20
+
+
+def test_the_details_hold_all_that_the_cells_have_no_room_for(
+    qtbot: QtBot, window: MainWindow, session: Playing
+) -> None:
+    session.start()
+    session.bad = {"A1": "flat for 4 min"}
+    qtbot.waitUntil(lambda: window.spectra.contact == "A1")
+    press(qtbot, window, "Ctrl+D")
+    qtbot.waitUntil(lambda: "A1: flat for 4 min" in window.details.body.toPlainText())
+    assert "nominal 512 Hz" in window.details.body.toPlainText()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_list_of_keys_fits_the_window(window: MainWindow, large: bool) -> None:
+    if large:
+        window._retheme(False, True)
+    dialog = window.menus.keys_dialog()
+    assert dialog.width() <= 1280
+    assert dialog.height() <= 800 - 26
+    texts = [label.text() for label in dialog.findChildren(QLabel)]
+    assert "Ctrl+K" in texts
+    dialog.deleteLater()
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
@@ -220,7 +290,9 @@ def test_a_panel_that_fails_does_not_freeze_the_others(
 ) -> None:
     session.start()
     drawn: list[float] = []
-    monkeypatch.setattr(window.health, "draw", drawn.append)
+    monkeypatch.setattr(window.line, "show_text", drawn.append)
+    monkeypatch.setattr(window, "_line_at", 0.0)
+    monkeypatch.setattr("rtbrain.view.window._LINE_EVERY_S", 0.0)
     with qtbot.captureExceptions() as failures:
         monkeypatch.setattr(window.panels["spectrum"], "draw", lambda now: 1 / 0)
         qtbot.waitUntil(lambda: len(failures) > 2)
@@ -275,13 +347,12 @@ def test_what_strangers_write_is_shown_as_it_is_and_stops_nothing(
             session.events.append(
                 StatusEvent(lsl_clock(), kind, fields | {"stream": "x-record-status"})
             )
-    tips = [""]
-
-    def shown() -> bool:
-        tips[:] = [one.toolTip() for one in window.findChildren(QWidget)]
-        return any("&lt;img" in tip for tip in tips)
-
-    qtbot.waitUntil(shown)
+    qtbot.waitUntil(lambda: hostile in "".join(line.text for line in window.alarms.log))
+    press(qtbot, window, "Ctrl+J")
+    press(qtbot, window, "Ctrl+D")
+    qtbot.waitUntil(lambda: hostile in window.log.body.toPlainText())
+    qtbot.waitUntil(lambda: "Signal" in window.details.body.toPlainText())
     labels = window.findChildren(QLabel)
     assert all("<img" not in one.text() for one in labels if one.textFormat() != PLAIN)
+    tips = [one.toolTip() for one in window.findChildren(QWidget)]
     assert not any("<img" in tip for tip in tips)

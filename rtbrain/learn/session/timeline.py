@@ -157,7 +157,9 @@ def _decoder_of(path: Path, streams: Sequence[FileStream], name: str | None) -> 
     if not names:  # it may have reported why it never decoded
         reports = (one for one in streams if is_status(one.content))
         names = dict.fromkeys(
-            sender_of(one.name) for one in reports if not is_recorder_status(one.name)
+            sender_of(one.name)
+            for one in reports
+            if not is_recorder_status(one.name, one.source_id)
         )
     if name is not None and sender_of(name) not in names:
         there = f"there is {list_words(list(names))}" if names else "there is none"
@@ -228,7 +230,7 @@ def _status(streams: Iterable[FileStream], decoder: str, origin_s: float) -> lis
     events = [
         parse_status_line(float(stamp) - origin_s, text)
         for one in streams
-        if one.name == status_name(decoder) and not is_recorder_status(one.name)
+        if one.name == status_name(decoder) and not is_recorder_status(one.name, one.source_id)
         for stamp, text in zip(one.stamps, one.texts, strict=True)
     ]
     return sorted(events, key=lambda event: event.t)

@@ -241,7 +241,7 @@ class LslSource:
         self.montage: Montage = header.montage
         self.origin = header.origin
         self.notes = header.notes
-        self._factors = keep_codes(self.montage.kinds, header.factors * scale)
+        self._factors = self.factors = keep_codes(self.montage.kinds, header.factors * scale)
         for trigger in triggers:
             with suppress(SettingsError):  # the requirements refuse it
                 chosen = parse_trigger(trigger, self.montage.names)

@@ -1,124 +1,197 @@
-"""What the window says of the recording: whether the signal on display is in it, and its disk."""
+"""Who records the signal on display, and how that goes; free of Qt."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from rtbrain.errors import list_words, plain_text
 from rtbrain.stream.lsl.decodes import StatusEvent
-from rtbrain.view.health.indicators import Indicator, is_from_recorder
+from rtbrain.stream_names import recorder_name, sender_of, status_name
 from rtbrain.view.streams.inlets import MAX_NAME_CHARS, StreamHealth
 
-_WRITING = {"recording", "disk", "disk_low", "write_resumed", "stream_added"}
+_FAILING = ("disk_full", "write_error")
 # A recorder says every half second what it records.
 _SILENT_S = 5.0
-_FAILING = {"disk_full", "write_error"}
+# A recorder finds its streams one after the other.
+_STARTS_S = 1.5
 _DISK_HYSTERESIS = 1.1
 _MAX_TEXT_CHARS = 300
+_MAX_RECORDERS = 16
 
 
-class RecorderStatus:
-    """State of the recording and of its disk, as the recorder reports them."""
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """State of the recording of one signal, as the pill shows it."""
+
+    # none, rec, no_signal, other (a recorder runs, the signal is not in it) or failed
+    state: str = "none"
+    why: str = ""  # of failed: disk_full, write_error, gone or silent
+    since: float = math.nan  # of failed, s on the LSL clock
+    file: str = ""
+    seconds: float = math.nan  # since it began
+    streams: tuple[str, ...] = ()  # that it records
+    missing: str = ""  # expected ones that it does not record
+    n_waiting: int = 0  # samples that wait for room on the disk
+    n_dropped: int = 0
+    incomplete: bool = False  # the last one ended, and samples are missing in it
+    free_bytes: float = math.nan
+    minutes_left: float = math.nan
+    disk_low: bool = False
+
+
+@dataclass(slots=True)
+class _Recorder:
+    """What one recorder reported of itself."""
+
+    state: str = ""  # recording, stopping or stopped
+    failure: str = ""  # disk_full or write_error, while it lasts
+    failed_at: float = math.nan
+    file: str = ""
+    recorded: frozenset[tuple[str, str]] | None = None  # names and source ids
+    had: set[tuple[str, str]] = field(default_factory=set)  # all that it has recorded
+    missing: str = ""
+    began_at: float = math.nan
+    n_waiting: int = 0
+    n_dropped: int = 0
+    incomplete: bool = False
+    free_bytes: float = math.nan
+    floor_bytes: float = math.nan
+    minutes_left: float = math.nan
+    heard_at: float = math.nan  # by the clock of this window
+    gone_at: float = math.nan
+
+    def take(self, event: StatusEvent, now: float) -> None:
+        fields = event.fields
+        self.heard_at, self.gone_at = now, math.nan
+        if event.event == "stopping":
+            self.state = "stopping"
+        elif event.event == "stopped":
+            self.state, self.failure = "stopped", ""
+            self.incomplete = fields.get("clean_end", True) is not True
+        elif event.event == "recording":
+            self.state, self.failure, self.began_at = "recording", "", event.t
+            self.floor_bytes = self.minutes_left = math.nan
+        elif event.event == "summary":
+            self._summary(event)
+        elif event.event == "stream_added":
+            self.state = "recording"
+            added = recorded_streams([[fields.get("stream"), fields.get("source_id")]])
+            self.recorded = (self.recorded or frozenset()) | (added or frozenset())
+        if event.event in _FAILING:
+            self._fail(event.event, event.t)
+        elif event.event == "write_resumed":
+            self.failure = ""
+        if event.event in ("recording", "summary"):
+            self.file = plain_text(str(fields.get("file", "")))[:_MAX_TEXT_CHARS]
+        self.had |= self.recorded or frozenset()
+        self.floor_bytes = _number(fields.get("floor_bytes"), self.floor_bytes)
+        self.free_bytes = _number(fields.get("free_bytes"), self.free_bytes)
+        self.minutes_left = _number(fields.get("minutes_left"), self.minutes_left)
+        self.n_waiting = int(_number(fields.get("waiting_samples"), self.n_waiting))
+        self.n_dropped = int(_number(fields.get("dropped_samples"), self.n_dropped))
+
+    def _summary(self, event: StatusEvent) -> None:
+        fields = event.fields
+        self.state = "recording"
+        self.recorded = recorded_streams(fields.get("recording"))
+        self.missing = _names(fields.get("missing"))
+        seconds = _number(fields.get("seconds"), math.nan)
+        if math.isfinite(seconds):
+            self.began_at = event.t - seconds
+        failing = fields.get("failing")
+        if failing in _FAILING:
+            self._fail(str(failing), event.t)
+        elif failing == "":
+            self.failure = ""
+
+    def _fail(self, why: str, t: float) -> None:
+        if not self.failure:
+            self.failed_at = t
+        self.failure = why
+
+    def why_failed(self, now: float) -> str:
+        if self.state in ("stopping", "stopped"):
+            return ""
+        if math.isfinite(self.gone_at):
+            return "gone"
+        if self.failure:
+            return self.failure
+        return "silent" if now - self.heard_at > _SILENT_S else ""
+
+
+class Recorders:
+    """All recorders that the window hears of, and what they mean for one signal."""
 
     def __init__(self) -> None:
-        self._file = ""
-        self._state = ""
-        self._reason = ""
-        self._recorded: frozenset[tuple[str, str]] | None = None  # names and source ids
-        self._missing = ""
-        self._t_last = math.nan
-        self._free_bytes = math.nan
-        self._floor_bytes = math.nan
-        self._minutes_left = math.nan
+        self._known: dict[str, _Recorder] = {}
 
-    def update(self, event: StatusEvent) -> None:
-        """Note an event of a recorder, or of a decoder about the recorder it started."""
-        if not is_from_recorder(event) and event.event != "record_failed":
-            return
-        fields = event.fields
-        self._t_last = event.t
-        if event.event == "summary":
-            self._recorded = recorded_streams(fields.get("recording"))
-            self._missing = _names(fields.get("missing"))
-            # It records, whatever a recorder before it did.
-            self._state = self._state if self._state in _FAILING else "recording"
-        elif event.event == "stopping" and self._state not in _FAILING:
-            self._state, self._reason = "stopping", ""
-        elif event.event == "stopped":
-            self._state = "stopped"
-            self._reason = "" if fields.get("clean_end", True) is True else "samples are missing"
-        elif event.event in (*_FAILING, "record_failed"):
-            self._state, self._reason = event.event, _failure(fields)
-        elif event.event in _WRITING and (
-            self._state not in _FAILING or event.event in {"write_resumed", "recording"}
-        ):
-            self._state, self._reason = "recording", ""
-        if event.event in ("recording", "summary"):
-            self._file = str(fields.get("file", ""))[:_MAX_TEXT_CHARS]
-        if event.event == "recording":
-            self._floor_bytes = self._minutes_left = math.nan
-        self._floor_bytes = _number(fields.get("floor_bytes"), self._floor_bytes)
-        self._free_bytes = _number(fields.get("free_bytes"), self._free_bytes)
-        self._minutes_left = _number(fields.get("minutes_left"), self._minutes_left)
+    def take(
+        self,
+        events: Sequence[StatusEvent],
+        decoder_events: Sequence[StatusEvent],
+        feeds: Sequence[StreamHealth],
+        now: float,
+    ) -> None:
+        """Note events of recorders, those of a decoder about its own, and who is there."""
+        for event in events:
+            self._recorder(str(event.fields.get("recorder", ""))).take(event, now)
+        for event in decoder_events:
+            if event.event == "record_failed":
+                decoder = sender_of(str(event.fields.get("stream", "")))
+                one = self._recorder(status_name(recorder_name(decoder)))
+                one.gone_at = event.t if math.isnan(one.gone_at) else one.gone_at
+        for feed in feeds:
+            one = self._known.get(feed.name) if feed.kind == "record" else None
+            if one is not None and feed.state == "lost" and math.isnan(one.gone_at):
+                one.gone_at = now
 
-    def indicator(self, record: StreamHealth, signal: StreamHealth, now: float) -> Indicator:
-        """Indicator of the recording, given the recorder's stream and the signal on display."""
-        file = f" {self._file}" if self._file else ""
-        reason = f": {self._reason}" if self._reason else ""
-        is_over = self._state in ("stopping", "stopped")
-        if self._state == "record_failed" or (record.state == "lost" and not is_over):
-            tip = f"The recorder of{file or ' this session'} is gone{reason}: nothing is recorded"
-            return Indicator("NOT RECORDING: recorder gone", "bad", tip)
-        if record.problem:
-            tip = f"Whether this signal is recorded is not known: {record.problem}"
-            return Indicator("REC ? several recorders", "warn", tip)
-        if self._state in _FAILING:
-            name = "disk full" if self._state == "disk_full" else "cannot write"
-            return Indicator(f"NOT RECORDING: {name}", "bad", f"{name}{file}{reason}")
-        if self._state == "stopping":
-            tip = f"The recorder is ending{file}"
-            if record.state != "live":
-                tip = f"The recorder has ended{file}; whether all samples are in it, OUT.json says"
-            return Indicator("recording stopped", "warn", tip)
-        if self._state == "stopped":
-            tip = f"The recorder has ended{file}{reason}"
-            return Indicator(f"recording stopped{reason}", "bad" if reason else "faint", tip)
-        if self._state == "recording" and self._recorded is not None:
-            return self._recording(signal, file, now)
-        if record.state == "live":
-            tip = "A recorder is running and has not yet said what it records"
-            return Indicator("recorder found", "warn", tip)
-        tip = "No recorder was found: start rtbrain record FILE, or rtbrain decode --record FILE"
-        return Indicator("not recording", "faint", tip)
+    def recording(self, signal: StreamHealth, now: float) -> Recording:
+        """State of the recording of a signal; a recorder that holds it counts before others."""
+        this = (signal.name, signal.source_id)
+        mine, others, over = [], [], Recording()
+        for one in self._known.values():
+            failed = one.why_failed(now)
+            if one.state in ("stopped", "stopping"):
+                over = _state(one, "none", now) if one.state == "stopped" else over
+            elif this in (one.recorded or ()) or (failed and (this in one.had or not one.had)):
+                mine.append(one)
+            elif not (failed or now - one.began_at < _STARTS_S) and one.state:
+                others.append(one)
+        mine.sort(key=lambda one: bool(one.why_failed(now)))
+        if mine and not mine[0].why_failed(now):
+            silent = signal.state in ("stalled", "lost")
+            return _state(mine[0], "no_signal" if silent else "rec", now)
+        if mine:
+            return _state(mine[0], "failed", now)
+        return _state(others[0], "other", now) if others else over
 
-    def _recording(self, signal: StreamHealth, file: str, now: float) -> Indicator:
-        """Indicator of a file that grows; REC alone stands for the signal on display only."""
-        recorded = self._recorded or frozenset()
-        names = ", ".join(sorted(name for name, _ in recorded)) or "no stream"
-        if now - self._t_last > _SILENT_S:
-            silent_s = now - self._t_last
-            tip = f"The recorder of{file or ' a file'} has said nothing for {silent_s:.0f} s"
-            return Indicator("REC ? recorder silent", "bad", tip)
-        if (signal.name, signal.source_id) not in recorded:
-            tip = f"Recorded to{file or ' a file'} now: {names}; the signal in this window is not"
-            return Indicator("REC, NOT THIS SIGNAL", "bad", tip)
-        if self._missing:
-            tip = f"Expected in{file or ' the file'}, and not recorded: {self._missing}"
-            return Indicator(f"REC{file}, MISSING {self._missing}", "bad", tip)
-        tip = f"Recording every sample to{file or ' a file'}: {names}"
-        return Indicator(f"REC{file}", "good", tip)
+    def _recorder(self, name: str) -> _Recorder:
+        if name not in self._known:
+            while len(self._known) >= _MAX_RECORDERS:
+                del self._known[next(iter(self._known))]
+            self._known[name] = _Recorder()
+        return self._known[name]
 
-    def disk_indicator(self) -> Indicator:
-        """Free space on the recorder's disk."""
-        if not math.isfinite(self._free_bytes):
-            return Indicator("disk -", "faint", "No recorder has reported its free space yet")
-        text = f"disk {self._free_bytes / 1e9:.3g} GB free"
-        tip = f"Free on the recorder's disk: {self._free_bytes / 1e9:.2f} GB"
-        left = f", {self._minutes_left:.0f} min" if math.isfinite(self._minutes_left) else ""
-        tip += f"{left} at this rate" if left else ""
+
+def _state(one: _Recorder, state: str, now: float) -> Recording:
+    why = one.why_failed(now) if state == "failed" else ""
+    since = {"gone": one.gone_at, "silent": one.heard_at}.get(why, one.failed_at)
+    return Recording(
+        state,
+        why,
+        since,
+        one.file,
+        now - one.began_at if state != "none" else math.nan,
+        tuple(sorted(name for name, _ in one.recorded or ())),
+        one.missing,
+        one.n_waiting,
+        one.n_dropped,
+        one.incomplete,
+        one.free_bytes,
+        one.minutes_left,
         # The recorder warns below its floor, and withdraws the warning a tenth above it.
-        if self._free_bytes < _DISK_HYSTERESIS * self._floor_bytes:
-            tip += ": free some space, or stop the recording"
-            return Indicator(f"{text}{left}: LOW", "bad", tip)
-        return Indicator(text, "good", tip)
+        one.free_bytes < _DISK_HYSTERESIS * one.floor_bytes,
+    )
 
 
 def recorded_streams(rows: object) -> frozenset[tuple[str, str]] | None:
@@ -134,14 +207,6 @@ def recorded_streams(rows: object) -> frozenset[tuple[str, str]] | None:
 
 def _names(streams: object) -> str:
     return list_words([str(name) for name in streams]) if isinstance(streams, list) else ""
-
-
-def _failure(fields: dict[str, object]) -> str:
-    parts = [str(fields.get("reason", ""))[:_MAX_TEXT_CHARS]]
-    for what in ("waiting", "dropped"):
-        if number := fields.get(f"{what}_samples"):
-            parts.append(f"{number} samples {what}")
-    return ", ".join(filter(None, parts))
 
 
 def _number(value: object, default: float) -> float:

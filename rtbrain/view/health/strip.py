@@ -1,4 +1,4 @@
-"""The strip and the frame of a window whose signal is nobody's brain: replay, simulation, faults."""
+"""The strip and the frame of a window whose signal is nobody's brain."""
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPolygonF

@@ -121,14 +121,16 @@ def _why_no_signal(info: Any) -> str:
 def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list[Any]]:
     found = [info for info in texts if is_status(info.type())]
     found = [info for info in found if info.name() == status_name(sender_of(info.name()))]
-    records = [info for info in found if is_recorder_status(info.name())]
+    records = [info for info in found if is_recorder_status(info.name(), info.source_id())]
     statuses = [info for info in found if info not in records]
     if decoder is not None:
         statuses = [info for info in statuses if info.name() == status_name(decoder)]
-    if decoder is None:
-        return {"status": statuses, "record": records}
-    events = [info for info in texts if info.name() == events_name(decoder)]
-    return {"status": statuses, "record": records, "events": events}
+    found_by_role = {"status": statuses}
+    for info in records:  # of any number, each says what it records
+        found_by_role.setdefault(f"record:{info.name()}", []).append(info)
+    if decoder is not None:
+        found_by_role["events"] = [info for info in texts if info.name() == events_name(decoder)]
+    return found_by_role
 
 
 def status_stream_names(name: str) -> frozenset[str]:

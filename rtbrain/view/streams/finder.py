@@ -30,6 +30,7 @@ _SILENT_GONE_AFTER_LOOKS = 300
 _CLOCK_EVERY_S = 5.0
 _JOIN_S = 1.0
 _MAX_MARKERS = 8
+_MAX_RECORDERS = 8
 _MAX_FETCHES = 16
 _MAX_CHOICES = 12
 _FORGET_S = 60.0
@@ -197,8 +198,8 @@ class StreamFinder:
             self.choices = tuple(map(stream_summary, signals[:_MAX_CHOICES] if offer else ()))
         if not self._contacts.complete(decodes) or ("signal" in chosen and not labels):
             # It is not known yet which decoder reads the signal.
-            for key in ("decode", "status", "record", "events"):
-                chosen.pop(key, None)
+            unsure = ("decode", "status", "record", "events")
+            chosen = {key: it for key, it in chosen.items() if key.split(":")[0] not in unsure}
         return chosen, problems
 
     def _due(self, chosen: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -206,10 +207,16 @@ class StreamFinder:
         with self._lock:
             taken = self.connecting | self._open.keys()
         new = {key: found for key, found in chosen.items() if key not in taken}
-        markers = [key for key in (*taken, *new) if key.startswith("markers:")]
-        for key in markers[_MAX_MARKERS:]:
-            new.pop(key, None)
-        return [(key, found) for key, found in new.items() if self._watcher.is_settled(found.uid())]
+        for kind, most in (("markers:", _MAX_MARKERS), ("record:", _MAX_RECORDERS)):
+            there = [key for key in (*taken, *new) if key.startswith(kind)]
+            for key in there[most:]:
+                new.pop(key, None)
+        # A recorder is one of any number; of another role, a second match must have had its time.
+        return [
+            (key, found)
+            for key, found in new.items()
+            if key.startswith("record:") or self._watcher.is_settled(found.uid())
+        ]
 
     def _connect(self, key: str, found: Any) -> None:
         try:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from rtbrain.errors import StreamLostError, plain_text
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent, decode_header, received_decodes
@@ -37,9 +39,11 @@ _MAX_CHUNKS = 16
 _MAX_DECODES = 256
 _MAX_TIMES = 256
 _RATE_OVER_S = 10.0
-_STALL_S = 1.0
+_STALL_S = 1.5
 _STALL_HOPS = 2.5
-_MAX_GONE_MARKERS = 2
+_MAX_GONE = 2
+# By how many µV it is.
+_UNITS = {"1e+06": "volts", "1e+03": "millivolts", "1e+00": "microvolts", "1e-03": "nanovolts"}
 # Kinds of streams whose sender announces its end.
 _ANNOUNCED = frozenset({"decode", "status", "record"})
 _ENDS = frozenset({"stopping", "stopped"})
@@ -90,6 +94,14 @@ class ViewInlet:
         self.t_last = t_last
 
 
+@dataclass(frozen=True, slots=True)
+class WrongUnit:
+    """A unit that makes a signal no brain's."""
+
+    times: float  # how much too large the signal is
+    unit: str  # the right one, empty if it has no name
+
+
 class SignalInlet(ViewInlet):
     """The signal, its samples numbered by a counter that outlives the connection."""
 
@@ -106,7 +118,7 @@ class SignalInlet(ViewInlet):
         self.counter = self._source.counter
         first = self._source.pull(0.0)  # opens the connection, which takes a second
         self._pending = [] if first is None or not first.n_samples else [first]
-        self.wrong_amplitude = ""  # what says that the unit is wrong
+        self.wrong_unit: WrongUnit | None = None
         self._amplitude = AmplitudeCheck(self.montage)
         self._report = self.counter.report
         self._report_at = self.t_arrived = clock()
@@ -136,7 +148,8 @@ class SignalInlet(ViewInlet):
             self._count(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
         for chunk in chunks:
             if (found := self._amplitude(chunk)) is not None:
-                self.wrong_amplitude = found[0]
+                factor_uv = float(np.median(self._source.factors)) * found[1]
+                self.wrong_unit = WrongUnit(1 / found[1], _UNITS.get(f"{factor_uv:.0e}", ""))
         if self._clock() >= self._report_at + 1:
             self._report = self.counter.report
             self._report_at = self._clock()
@@ -214,7 +227,7 @@ class StreamHealth:
 
     name: str  # as announced; before that, as requested
     kind: str  # signal, decode, status, markers or record
-    # absent, connecting, live, stalled (nothing for 1 s), lost, or ended, as its sender announced
+    # absent, connecting, live, stalled (nothing for 1.5 s), lost, or ended, as its sender announced
     state: str
     origin: str = ""  # replay, synthetic, fault injection, as its header says
     nominal_hz: float = 0.0  # 0: irregular
@@ -250,7 +263,7 @@ class StreamStates:
 
         It says that it is ``stopping`` before it is, for its last line may come too late.
         """
-        sender = sender_of(str(event.fields["stream"]))
+        sender = sender_of(str(event.fields.get("recorder") or event.fields["stream"]))
         if event.event == "failed":
             self._ends[sender] = "lost"
         elif event.event in _ENDS:
@@ -282,10 +295,12 @@ class StreamStates:
                 self._last[key] = replace(feed, state=end or "lost")
         senders = {sender_of(feed.name) for feed in self._last.values()}
         self._ends = {sender: end for sender, end in self._ends.items() if sender in senders}
-        self._forget_markers(inlets)
-        keys = ["signal", "decode", "status", "record"]
-        known = {*self._last, *self._requested}
-        keys += sorted(key for key in known if key.startswith("markers:"))
+        self._forget(inlets, "markers:", lambda feed: not is_manual_marks(feed.name))
+        self._forget(inlets, "record:", lambda feed: feed.state != "ended")
+        known = sorted({*self._last, *self._requested})
+        records = [key for key in known if key.startswith("record:")]
+        keys = ["signal", "decode", "status", *(records or ["record"])]
+        keys += [key for key in known if key.startswith("markers:")]
         expected = []
         for key in keys:
             name = self._requested.get(key, "")
@@ -296,16 +311,17 @@ class StreamStates:
             expected.append(replace(last, state=state, problem=problem))
         return tuple(expected)
 
-    def _forget_markers(self, inlets: Mapping[str, ViewInlet]) -> None:
+    def _forget(
+        self, inlets: Mapping[str, ViewInlet], kind: str, is_loss: Callable[[StreamHealth], bool]
+    ) -> None:
+        """Forget streams of a kind that are gone; the last ones whose end is a loss are kept."""
         gone = [
             key
             for key, feed in self._last.items()
-            if key.startswith("markers:") and (feed.state == "lost" or key not in inlets)
+            if key.startswith(kind) and (feed.state == "lost" or key not in inlets)
         ]
-        # Marks end with their window, which is no loss.
-        manual = [key for key in gone if is_manual_marks(self._last[key].name)]
-        others = [key for key in gone if key not in manual]
-        for key in manual + others[:-_MAX_GONE_MARKERS]:
+        losses = [key for key in gone if is_loss(self._last[key])]
+        for key in {*gone} - {*losses[-_MAX_GONE:]}:
             del self._last[key]
 
 

@@ -33,6 +33,7 @@ from rtbrain.view.streams.inlets import (
     StreamStates,
     TextInlet,
     ViewInlet,
+    WrongUnit,
 )
 
 # A stream that is silent and no longer announced is gone, even if its connection is intact.
@@ -47,11 +48,12 @@ class SessionUpdate:
     now: float  # LSL clock, s
     chunks: Sequence[Chunk] = ()  # µV, rows in the order of the session's montage
     decodes: Sequence[ReceivedDecode] = ()  # in order of arrival
-    events: Sequence[StatusEvent] = ()  # of the decoder and the recorder
+    events: Sequence[StatusEvent] = ()  # of the decoder
     markers: Sequence[tuple[float, str]] = ()  # s on the LSL clock, and text
     new_montage: bool = False  # the session's montage has changed: start over
     other_decoder: bool = False  # the decoder so far reads other channels: discard what it reported
     detections: Sequence[ReceivedDetection] = ()  # that the decoder sent
+    recorder_events: Sequence[StatusEvent] = ()  # field ``recorder``: name of its status stream
 
 
 class ViewSession:
@@ -96,6 +98,7 @@ class ViewSession:
         decodes: list[ReceivedDecode] = []
         detections: list[ReceivedDetection] = []
         events: list[StatusEvent] = []
+        recorders: list[StatusEvent] = []
         markers: list[tuple[float, str]] = []
         for key, inlet in self._inlets.items():
             if isinstance(inlet, SignalInlet):
@@ -107,10 +110,13 @@ class ViewSession:
             elif isinstance(inlet, TextInlet) and key == "events":
                 parsed = [parse_detection(t, line) for t, line in inlet.pull()]
                 detections += [found for found in parsed if found is not None]
+            elif isinstance(inlet, TextInlet) and key.startswith("record:"):
+                recorders += [_of_recorder(t, line, inlet.name) for t, line in inlet.pull()]
             elif isinstance(inlet, TextInlet):
                 events += [parse_status_line(t, line, inlet.name) for t, line in inlet.pull()]
         for event in events:
             self._note_quality(event)
+        for event in (*events, *recorders):
             self._states.note_end(event)
         if events:
             self._merge_bad()
@@ -118,7 +124,7 @@ class ViewSession:
         self.feeds = self._update_states(now)
         self._release_lost(now)
         return SessionUpdate(
-            now, chunks, decodes, events, markers, new_montage, other_decoder, detections
+            now, chunks, decodes, events, markers, new_montage, other_decoder, detections, recorders
         )
 
     def mark(self, label: str, bad: bool) -> None:
@@ -135,10 +141,10 @@ class ViewSession:
         return frozenset(self._marked)
 
     @property
-    def wrong_amplitude(self) -> str:
-        """Why the unit of the signal is probably wrong; empty if its amplitude is plausible."""
+    def wrong_unit(self) -> WrongUnit | None:
+        """What is wrong with the unit of the signal; None if its amplitude is a brain's."""
         signal = self._inlets.get("signal")
-        return signal.wrong_amplitude if isinstance(signal, SignalInlet) else ""
+        return signal.wrong_unit if isinstance(signal, SignalInlet) else None
 
     @property
     def choices(self) -> tuple[StreamSummary, ...]:
@@ -189,9 +195,12 @@ class ViewSession:
             self.decode = None
             foreign |= status_stream_names(decode.name)
             keys.append("decode")
-        for key in ("status", "record", "events"):
-            if key in self._inlets and self._inlets[key].name in foreign:
-                keys.append(key)
+        senders = ("status", "record", "events")
+        keys += [
+            key
+            for key, inlet in self._inlets.items()
+            if key.split(":")[0] in senders and inlet.name in foreign
+        ]
         if "status" in keys:
             self._reported_bad.clear()
             self._merge_bad()
@@ -227,6 +236,12 @@ class ViewSession:
     def _update_states(self, now: float) -> tuple[StreamHealth, ...]:
         finder = self._finder
         return self._states.update(self._inlets, finder.connecting, finder.problems, now)
+
+
+def _of_recorder(t: float, line: str, name: str) -> StatusEvent:
+    """Event of a recorder, whose field ``stream`` is a stream that it records."""
+    event = parse_status_line(t, line)
+    return StatusEvent(t, event.event, {**event.fields, "recorder": name})
 
 
 def same_montage(old: Montage | None, new: Montage) -> bool:

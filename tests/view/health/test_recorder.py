@@ -1,43 +1,52 @@
 """What the window says of a recording is true of the signal that it shows."""
 
+import math
+
 import pytest
 
-from rtbrain.view.health.recorder import RecorderStatus
+from rtbrain.view.health.recorder import Recorders
 from tests.view.stub import feed, status_event
 
-RECORD = "x-record-status"
 SIGNAL = feed("signal", name="amp", source_id="amp-1")
 THIS = ("summary", {"recording": [["amp", "amp-1"], ["task", "t"]], "file": "a.xdf"})
+OTHER = ("summary", {"recording": [["task", "t"]], "file": "mk.xdf"})
+FULL = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
 
 
-def recorder(*events):
-    status = RecorderStatus()
-    for name, fields in events:
-        status.update(status_event(name, stream=RECORD, **fields))
-    return status
+def event(name, fields, recorder="x-record-status", t=0.0):
+    made = status_event(name, t, **fields)
+    return type(made)(t, name, {**fields, "recorder": recorder})
 
 
-def recording(*events, record=None, signal=SIGNAL, now=0.0):
-    """Indicator of the recording after these events, the last at 0 s."""
-    return recorder(*events).indicator(record or feed("record"), signal, now)
+def recording(*events, record="live", signal=SIGNAL, now=0.0, recorders=None, name="x-record"):
+    """State of the recording after these events of one recorder, all at 0 s."""
+    recorders = recorders or Recorders()
+    there = (feed("record", record, name=f"{name}-status"),)
+    told = [event(*one, recorder=f"{name}-status") for one in events]
+    recorders.take(told, (), there, 0.0)
+    return recorders.recording(signal, now)
 
 
 def test_the_recording_is_followed_from_its_start_to_its_end():
     started = ("recording", {"file": "a.xdf"})
-    full = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
-    steps = [started, THIS, full, ("disk", {"free_bytes": 0}), THIS]
-    assert recording(record=feed("record", "absent")).text == "not recording"
-    assert recording(*steps[:1]).text == "recorder found"
-    assert recording(*steps[:2]).text == "REC a.xdf"
-    word = recording(*steps)
-    assert (word.text, word.severity) == ("NOT RECORDING: disk full", "bad")
-    assert "7 samples waiting, 2 samples dropped" in word.tip
-    steps.append(("write_resumed", {}))
-    assert recording(*steps).text == "REC a.xdf"
-    gone = feed("record", "lost")
-    assert recording(*steps, record=gone).text == "NOT RECORDING: recorder gone"
-    steps.append(("stopped", {"clean_end": False}))
-    assert recording(*steps, record=gone).text.startswith("recording stopped: samp")
+    steps = [started, THIS]
+    assert recording().state == "none"
+    assert recording(*steps).state == "rec"
+    assert recording(*steps).file == "a.xdf"
+    failed = recording(*steps, FULL, ("disk", {"free_bytes": 0}), THIS)
+    assert (failed.state, failed.why, failed.n_waiting, failed.n_dropped) == (
+        "failed",
+        "disk_full",
+        7,
+        2,
+    )
+    resumed = [*steps, FULL, ("write_resumed", {})]
+    assert recording(*resumed).state == "rec"
+    assert recording(*resumed, record="lost").why == "gone"
+    ended = recording(*resumed, ("stopping", {}), record="ended")
+    assert ended.state == "none"
+    over = recording(*resumed, ("stopped", {"clean_end": False}), record="ended")
+    assert (over.state, over.incomplete) == ("none", True)
 
 
 @pytest.mark.parametrize(
@@ -46,64 +55,88 @@ def test_the_recording_is_followed_from_its_start_to_its_end():
      feed("signal", "absent", name="")],
 )  # fmt: skip
 def test_rec_stands_for_the_signal_on_display_alone(signal):
-    word = recording(THIS, signal=signal)
-    assert (word.text, word.severity) == ("REC, NOT THIS SIGNAL", "bad")
-    assert "amp, task" in word.tip
-    assert recording(THIS).severity == "good"
+    other = recording(THIS, signal=signal)
+    assert (other.state, other.streams) == ("other", ("amp", "task"))
+    assert recording(THIS).state == "rec"
 
 
 def test_a_signal_that_the_recorder_lost_is_not_recorded():
-    lost = ("summary", {"recording": [["task", "t"]], "file": "a.xdf"})
-    assert recording(THIS, lost).text == "REC, NOT THIS SIGNAL"
-    assert recording(THIS, lost, THIS).text == "REC a.xdf"
+    assert recording(THIS, OTHER).state == "other"
+    assert recording(THIS, OTHER, THIS).state == "rec"
 
 
-def test_a_window_that_is_opened_later_knows_what_is_recorded_from_the_next_summary():
-    assert recording(THIS).text == "REC a.xdf"
+def test_a_recorder_that_has_just_begun_is_still_finding_its_streams():
+    begun = ("recording", {"file": "a.xdf"})
+    assert recording(begun, OTHER, now=1.4).state == "none"
+    assert recording(begun, OTHER, now=1.6).state == "other"
+    assert recording(begun, THIS, now=0.1).state == "rec"
 
 
-def test_a_recorder_that_says_nothing_any_more_is_not_taken_to_record():
-    assert recording(THIS, now=2.0).text == "REC a.xdf"
-    word = recording(THIS, now=8.0)
-    assert (word.text, word.severity) == ("REC ? recorder silent", "bad")
+def test_a_stream_counts_as_recorded_from_the_moment_it_is_added():
+    added = ("stream_added", {"stream": "amp", "source_id": "amp-1"})
+    assert recording(OTHER, added).state == "rec"
 
 
-def test_a_stream_that_is_expected_and_missing_is_named():
-    missing = ("summary", THIS[1] | {"missing": ["task-markers"]})
-    word = recording(missing)
-    assert (word.text, word.severity) == ("REC a.xdf, MISSING task-markers", "bad")
-    assert recording(missing, THIS).severity == "good"
+def test_of_several_recorders_the_one_that_holds_the_signal_counts():
+    recorders = Recorders()
+    assert recording(OTHER, recorders=recorders, name="markers").state == "other"
+    found = recording(THIS, recorders=recorders, name="foo")
+    assert (found.state, found.file) == ("rec", "a.xdf")
+    assert recording(record="lost", recorders=recorders, name="foo").why == "gone"
+    again = recording(THIS, recorders=recorders, name="bar")
+    assert again.state == "rec"
 
 
-def test_a_recorder_that_said_that_it_stops_has_not_been_lost():
-    gone = feed("record", "lost")
-    word = recording(THIS, ("stopping", {}), record=gone)
-    assert (word.text, word.severity) == ("recording stopped", "warn")
-    assert recording(THIS, ("stopping", {}), ("stopped", {}), record=gone).severity == "faint"
-    assert recording(THIS, ("stopping", {}), ("stopped", {}), THIS).text == "REC a.xdf"
+def test_a_recorder_that_never_held_the_signal_may_vanish():
+    recorders = Recorders()
+    recording(OTHER, recorders=recorders, name="markers")
+    assert recording(record="lost", recorders=recorders, name="markers").state == "none"
 
 
-def test_of_several_recorders_it_is_not_known_what_they_record():
-    word = recording(record=feed("record", "absent", name="", problem="2 streams: a, b"))
-    assert word.severity == "warn"
-    assert "2 streams: a, b" in word.tip
+@pytest.mark.parametrize("state", ["stalled", "lost"])
+def test_a_signal_that_sends_nothing_is_in_the_recording_all_the_same(state):
+    silent = feed("signal", state, name="amp", source_id="amp-1")
+    assert recording(THIS, signal=silent).state == "no_signal"
 
 
-@pytest.mark.parametrize("rows", [None, 3, "x", [1], [["amp"]], [[["amp"], "amp-1"]], {"amp": 1}])
-def test_a_summary_that_is_none_does_not_make_this_signal_recorded(rows):
-    assert recording(("summary", {"recording": rows})).severity != "good"
+def test_a_window_that_comes_later_learns_when_it_began_and_that_it_fails():
+    late = dict(THIS[1], seconds=751.0, failing="write_error")
+    found = recording(("summary", late), now=0.5)
+    assert (found.state, found.why) == ("failed", "write_error")
+    assert found.seconds == pytest.approx(751.5)
+    healthy = recording(("summary", late), ("summary", dict(late, failing="")))
+    assert healthy.state == "rec"
 
 
-def test_a_decoder_reports_the_recorder_that_it_lost():
-    status = recorder(("recording", {"file": "a.xdf"}))
-    status.update(status_event("record_failed", code=1, reason="the recorder has ended"))
-    assert status.indicator(feed("record"), SIGNAL, 0.0).severity == "bad"
+def test_a_recorder_that_says_nothing_for_5_s_has_failed():
+    assert recording(THIS, now=4.9).state == "rec"
+    assert recording(THIS, now=5.1).why == "silent"
 
 
-def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
-    low = ("disk_low", {"free_bytes": 2e8, "floor_bytes": 3e8, "minutes_left": 4.0})
-    word = recorder(("disk", {"free_bytes": 5e9}), low).disk_indicator()
-    assert (word.text, word.severity) == ("disk 0.2 GB free, 4 min: LOW", "bad")
-    assert recorder(low, ("disk", {"free_bytes": 3.2e8})).disk_indicator().severity == "bad"
-    assert recorder(low, ("disk", {"free_bytes": 3.4e8})).disk_indicator().severity == "good"
-    assert recorder().disk_indicator().severity == "faint"
+def test_a_recorder_of_a_decoder_that_ended_with_an_error_is_gone():
+    recorders = Recorders()
+    told = status_event("record_failed", stream="x-status", code=1)
+    recorders.take((), (told,), (), 0.0)
+    assert recorders.recording(SIGNAL, 0.0).why == "gone"
+
+
+def test_an_expected_stream_that_is_missing_is_named():
+    missing = dict(THIS[1], missing=["triggers", "eye"])
+    assert recording(("summary", missing)).missing == "triggers, eye"
+
+
+def test_the_disk_is_low_below_the_floor_and_until_a_tenth_above_it():
+    low = ("disk_low", {"free_bytes": 100, "floor_bytes": 100, "minutes_left": 9.5})
+    assert recording(THIS, low).disk_low
+    assert recording(THIS, low).minutes_left == 9.5
+    assert recording(THIS, low, ("disk", {"free_bytes": 109})).disk_low
+    assert not recording(THIS, low, ("disk", {"free_bytes": 111})).disk_low
+    assert math.isnan(recording(THIS).free_bytes)
+
+
+def test_what_strangers_send_changes_nothing_else():
+    hostile = [None, 3, "x", ["x"], {"x": 1}, [["a"]], [[1, 2]], True]
+    for value in hostile:
+        names = ("recording", "file", "missing", "seconds", "failing", "free_bytes", "stream")
+        for kind in ("summary", "recording", "stream_added", "disk", "disk_full", "stopped"):
+            recording((kind, dict.fromkeys(names, value)))

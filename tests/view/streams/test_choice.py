@@ -46,7 +46,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
         "decode": "x-decode",
         "status": "x-status",
         "events": "x-events",
-        "record": "r-record-status",
+        "record:r-record-status": "r-record-status",
         "markers:a-markers": "a-markers",
         "markers:op-marks:op-marks:": "op-marks",
     }

@@ -8,7 +8,7 @@ import pytest
 from rtbrain.outlet.lsl import DecodeOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
-from rtbrain.view.health.indicators import stream_indicator
+from rtbrain.view.health.indicators import stream_tip
 from rtbrain.view.streams.choice import choose_streams, explain_mismatch
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
@@ -77,8 +77,8 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
     assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
     said = feed_of(session, "decode").problem
     assert said.startswith(f"{name}-z-decode reads other channels: Z1, Z2, Z3, Z4 and 2 more")
-    word = stream_indicator(feed_of(session, "decode"))
-    assert word.text == f"decodes not connected: {said}"
+    tip = stream_tip(feed_of(session, "decode"))
+    assert tip == f"decode: not connected. {said}"
     # One that fits is taken beside it.
     ours = Decoder(f"{name}-a", montage_of(3, SFREQ_HZ))
     poll_until(session, is_state(session, "status", "live"), send)
@@ -171,7 +171,7 @@ def test_neither_status_nor_recorder_of_a_foreign_decoder_is_taken():
         "signal": "a",
         "decode": "y-decode",
         "status": "y-status",
-        "record": "y-record-status",
+        "record:y-record-status": "y-record-status",
     }
     assert not problems
     chosen, problems = choose_streams(

@@ -1,0 +1,1 @@
+"""Which alarms there are, their order and words, and what happened: no Qt."""

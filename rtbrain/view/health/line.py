@@ -1,0 +1,318 @@
+"""The status line, which becomes the alarm line in the same place: nothing moves."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextOption,
+)
+from PySide6.QtWidgets import QPushButton, QWidget
+
+from rtbrain.view.alarms.conditions import Alarm, plain
+from rtbrain.view.health.cells import Cell
+from rtbrain.view.health.pill import paint_pill, pill_width
+from rtbrain.view.icons import paint_icon
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, ToolTips
+
+_EDGE_PX, _PAD_PX, _GAP_PX, _ICON_PX = 8, 14, 6, 12
+_LABEL_PX, _VALUE_PX, _NOTE_PX, _CLOCK_PX = 11.5, 14, 12.5, 18
+_LEAST_PX = 64  # of an elided value
+_WIDE_PX = 1600
+_ALARM_ICON_PX, _TITLE_PX, _SENTENCE_PX = 24, 19, 13
+_MIDDLE = Qt.AlignmentFlag.AlignVCenter
+
+
+def fill_bold(document: QTextDocument, text: str, ink: QColor) -> None:
+    """Fill a document with a text as it is, what stands between two asterisks each in bold."""
+    cursor, words = QTextCursor(document), QTextCharFormat()
+    words.setForeground(ink)
+    for place, part in enumerate(text.split("**")):
+        words.setFontWeight(700 if place % 2 else 400)
+        cursor.insertText(part, words)
+
+
+@dataclass(frozen=True, slots=True)
+class LineText:
+    """All that the line shows."""
+
+    recording: str = "none"  # state of the pill
+    cells: tuple[Cell, ...] = ()
+    alarm: Alarm | None = None
+    waiting: tuple[Alarm, ...] = ()
+    over: str = ""  # what has just ended
+    clock: str = ""
+
+
+class StatusLine(QWidget):
+    """Pill, cells and clock; or pill, the alarm, and the buttons that see it and show the next."""
+
+    seen = Signal()
+    turned = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme, self.shown = theme, LineText()
+        self._placed: list[tuple[Cell, QRectF]] = []
+        self._widths: dict[str, float] = {}
+        self.next, self.see = QPushButton(self), QPushButton(self)
+        self.see.setText(f"{say('pill.seen')}   {say('pill.seen_key')}")
+        self.see.clicked.connect(lambda checked=False: self.seen.emit())
+        self.next.clicked.connect(lambda checked=False: self.turned.emit())
+        ToolTips(self, self._tip_at)
+        self.restyle(theme)
+
+    def show_text(self, text: LineText) -> None:
+        """Show this, if it is new."""
+        text = replace(text, clock=f"{datetime.now():%H:%M:%S}")
+        if text == self.shown:
+            return
+        before, self.shown = self.shown, text
+        if text.alarm is not None:
+            words = f"{text.alarm.title}. {plain(text.alarm.sentence)}"
+            self.setAccessibleName(words)
+        if (text.alarm, text.waiting) != (before.alarm, before.waiting):
+            self._place_buttons()
+        self.update()
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self._widths.clear()
+        self._place_buttons()
+        self.update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Place the cells anew."""
+        super().resizeEvent(event)
+        self._widths.clear()
+        self._place_buttons()
+
+    @property
+    def names(self) -> list[str]:
+        """Keys of the cells that have room."""
+        return [cell.key for cell, _ in self._placed]
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint the line."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        shown, theme = self.shown, self._theme
+        ground = self._ground
+        painter.fillRect(self.rect(), QColor(getattr(theme, ground) if ground else theme.bg2))
+        middle = self.height() / 2
+        left = paint_pill(painter, theme.px(_EDGE_PX), middle, shown.recording, theme, ground)
+        self._paint_clock(painter, ground)
+        self._placed = []
+        if shown.alarm is not None:
+            self._paint_alarm(painter, left, shown.alarm)
+        elif shown.over:
+            painter.setFont(theme.font(_VALUE_PX, 600))
+            painter.setPen(QColor(theme.text))
+            box = QRectF(left + theme.px(24), 0, self._right - left - theme.px(48), self.height())
+            painter.drawText(box, _MIDDLE, shown.over)
+        else:
+            self._placed = self._lay_out(left)
+            for cell, box in self._placed:
+                self._paint_cell(painter, cell, box)
+        painter.setPen(QPen(QColor(theme.line), 1))
+        painter.drawLine(
+            QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
+        )
+        painter.end()
+
+    @property
+    def _ground(self) -> str:
+        """Field of a theme that is behind an alarm; empty without one."""
+        alarm = self.shown.alarm
+        return "" if alarm is None else "alarm" if alarm.high else "medium"
+
+    @property
+    def _right(self) -> float:
+        """Where the clock begins, px."""
+        clock = QFontMetricsF(self._theme.font(_CLOCK_PX, 600)).horizontalAdvance("00:00:00")
+        return self.width() - clock - self._theme.px(16)
+
+    def _paint_clock(self, painter: QPainter, ground: str) -> None:
+        theme = self._theme
+        painter.setFont(theme.font(_CLOCK_PX, 600))
+        painter.setPen(QColor(getattr(theme, f"on_{ground}") if ground else theme.text))
+        box = QRectF(self._right, 0, self.width() - self._right, self.height())
+        painter.drawText(box, _MIDDLE, self.shown.clock)
+
+    # The cells
+
+    def _lay_out(self, left: float) -> list[tuple[Cell, QRectF]]:
+        """Cells that have room, and their boxes: names are elided first, then cells are left out.
+
+        A cell never becomes narrower, so that those behind it stay where they are.
+        """
+        theme = self._theme
+        cells = [
+            cell
+            for cell in self.shown.cells
+            if not cell.wide_only or self.width() >= theme.px(_WIDE_PX)
+        ]
+        room = self._right - theme.px(_PAD_PX) - left - theme.px(_EDGE_PX)
+        widths = {cell.key: max(self._width(cell), self._widths.get(cell.key, 0)) for cell in cells}
+        excess = sum(widths.values()) - room
+        for cell in sorted(cells, key=lambda cell: -cell.elides):
+            if excess > 0 and cell.elides:
+                spare = max(0.0, self._width(cell) - self._width(cell, elided=True))
+                natural = min(widths[cell.key], self._width(cell))
+                cut = min(excess + widths[cell.key] - natural, spare + widths[cell.key] - natural)
+                widths[cell.key] -= cut
+                excess = sum(widths.values()) - room
+        for cell in reversed(cells.copy()):
+            if excess > 0 and cell.may_go:
+                excess -= widths.pop(cell.key)
+                cells.remove(cell)
+        self._widths |= widths if excess <= 0 else {}
+        placed, x = [], left + theme.px(_EDGE_PX)
+        for cell in cells:
+            placed.append((cell, QRectF(x, 0, widths[cell.key], self.height())))
+            x += widths[cell.key]
+        return placed
+
+    def _width(self, cell: Cell, *, elided: bool = False) -> float:
+        theme = self._theme
+        label = QFontMetricsF(theme.font(_LABEL_PX)).horizontalAdvance(cell.label)
+        label += theme.px(_ICON_PX + _GAP_PX) if cell.icon else 0
+        value = QFontMetricsF(theme.font(_VALUE_PX, 600)).horizontalAdvance(cell.value)
+        note = self._note_width(cell)
+        if elided and cell.elides_note:
+            note = min(note, theme.px(_LEAST_PX))
+        elif elided:
+            value = min(value, theme.px(_LEAST_PX))
+        return max(label, value + note) + theme.px(2 * _PAD_PX)
+
+    def _note_width(self, cell: Cell) -> float:
+        font = self._theme.font(_NOTE_PX, 600 if cell.level else 400)
+        note = QFontMetricsF(font).horizontalAdvance(cell.note)
+        return note + self._theme.px(4) if cell.note else 0.0
+
+    def _paint_cell(self, painter: QPainter, cell: Cell, box: QRectF) -> None:
+        theme = self._theme
+        pad, x = theme.px(_PAD_PX), box.left() + theme.px(_PAD_PX)
+        label_y, value_y = self.height() * 0.28, self.height() * 0.67
+        if cell.icon:
+            size = theme.px(_ICON_PX)
+            paint_icon(painter, QRectF(x, label_y - size / 2, size, size), cell.icon, theme)
+            x += size + theme.px(_GAP_PX)
+        width = box.width() - 2 * pad
+        right = box.left() + pad + width
+        self._write(painter, x, label_y, right - x, cell.label, _LABEL_PX, 400, theme.text2)
+        x = box.left() + pad
+        ink = {"fix": theme.bad, "look": theme.warn}.get(cell.level, theme.text2)
+        note = self._note_width(cell)
+        room = width if cell.elides_note else max(width - note, theme.px(24))
+        strong = ink if cell.level and not cell.note else theme.faint if cell.empty else theme.text
+        x += self._write(painter, x, value_y, room, cell.value, _VALUE_PX, 600, strong)
+        if cell.note:
+            x += theme.px(4)
+            weight = 600 if cell.level else 400
+            self._write(painter, x, value_y, right - x + 1, cell.note, _NOTE_PX, weight, ink)
+        painter.setPen(QPen(QColor(theme.line), 1))
+        painter.drawLine(QPointF(box.right(), 0), QPointF(box.right(), box.height()))
+
+    def _write(
+        self,
+        painter: QPainter,
+        x: float,
+        middle: float,
+        room: float,
+        text: str,
+        px: float,
+        weight: int,
+        ink: str,
+    ) -> float:
+        """Write text round a height, elided in the middle to its room; returns its width, px."""
+        font = self._theme.font(px, weight)
+        metrics = QFontMetricsF(font)
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room + 1)
+        painter.setFont(font)
+        painter.setPen(QColor(ink))
+        height = metrics.height()
+        painter.drawText(QRectF(x, middle - height / 2, room + 2, height), _MIDDLE, shown)
+        return metrics.horizontalAdvance(shown)
+
+    # The alarm
+
+    def _paint_alarm(self, painter: QPainter, left: float, alarm: Alarm) -> None:
+        theme, middle = self._theme, self.height() / 2
+        ground, ink = getattr(theme, self._ground), getattr(theme, f"on_{self._ground}")
+        size, x = theme.px(_ALARM_ICON_PX), left + theme.px(18)
+        kind = "alarm" if alarm.high else "look"
+        paint_icon(painter, QRectF(x, middle - size / 2, size, size), kind, theme, ink, ground)
+        x += size + theme.px(10)
+        x += self._write(painter, x, middle, self.width(), alarm.title, _TITLE_PX, 800, ink)
+        x += theme.px(17)
+        sentence = self._sentence(alarm, max(40.0, self._buttons_left - x - theme.px(16)), ink)
+        painter.save()
+        painter.translate(x, middle - sentence.size().height() / 2)
+        sentence.drawContents(painter)
+        painter.restore()
+
+    def _sentence(self, alarm: Alarm, width: float, ink: str) -> QTextDocument:
+        """The sentence in two lines at most, its names bold; smaller where it needs more."""
+        for px in (_SENTENCE_PX, 12, 11, 10):
+            document = QTextDocument()
+            document.setDefaultFont(self._theme.font(px))
+            document.setDocumentMargin(0)
+            document.setDefaultTextOption(QTextOption(Qt.AlignmentFlag.AlignLeft))
+            document.setTextWidth(width)
+            fill_bold(document, alarm.sentence, QColor(ink))
+            lines = document.size().height() / QFontMetricsF(document.defaultFont()).lineSpacing()
+            if lines < 2.5:
+                break
+        return document
+
+    def _place_buttons(self) -> None:
+        """Style the buttons for the ground and put them left of the clock."""
+        shown, theme, ground = self.shown, self._theme, self._ground
+        waiting = shown.waiting
+        self.see.setVisible(bool(ground))
+        self.next.setVisible(bool(ground and waiting))
+        if not ground:
+            return
+        back, ink = getattr(theme, ground), getattr(theme, f"on_{ground}")
+        common = f"border: {theme.px(1)}px solid {ink}; border-radius: 3px; padding: 0 12px;"
+        common += f"min-height: 0; font-size: {theme.px(13)}px;"
+        focus = f"QPushButton:focus {{ border: 2px solid {ink}; padding: 0 11px; }}"
+        self.see.setStyleSheet(
+            f"QPushButton {{ background: {ink}; color: {back}; font-weight: 600; {common} }}"
+            f"QPushButton:focus {{ border: 2px solid {back}; }}"
+            if ground == "alarm"
+            else f"QPushButton {{ background: {ink}; color: #ffffff; font-weight: 600; {common} }}"
+        )
+        self.next.setStyleSheet(
+            f"QPushButton {{ background: transparent; color: {ink}; {common} }} {focus}"
+        )
+        if waiting:
+            self.next.setText(f"+{len(waiting)}   {waiting[0].short}".replace("&", "&&"))
+        height, right = theme.px(28), self._right - theme.px(14)
+        for button in (self.see, self.next):
+            if not button.isHidden():
+                width = button.sizeHint().width()
+                right -= width
+                top = round((self.height() - height) / 2)
+                button.setGeometry(round(right), top, width, height)
+                right -= theme.px(10)
+        self._buttons_left = right
+        self.update()
+
+    def _tip_at(self, point: QPointF) -> str:
+        shown = self.shown
+        if point.x() < self._theme.px(_EDGE_PX) + pill_width(shown.recording, self._theme):
+            return next((cell.tip for cell in shown.cells if cell.key == "recording"), "")
+        return next((cell.tip for cell, box in self._placed if box.contains(point)), "")
