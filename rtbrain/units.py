@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _MICROVOLTS = {
 }
 # MNE-LSL writes the unit of volts as its power of ten.
 _BY_POWER = {"-12": 1e-6, "-9": 1e-3, "-6": 1.0, "-3": 1e3, "0": MICROVOLTS_PER_VOLT}
+_NAMES = {"1e+06": "volts", "1e+03": "millivolts", "1e+00": "microvolts", "1e-03": "nanovolts"}
 MILLIMETRES_PER = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _SMALLEST_UV = 0.1
 _LARGEST_UV = 20_000.0
@@ -113,6 +115,20 @@ def find_wrong_unit(size_uv: float) -> tuple[str, float] | None:
         f"the signal's standard deviation is {size_uv:.3g} µV, a brain's is {_SMALLEST_UV:g} to "
         f"{_LARGEST_UV:g} µV: its unit is probably wrong"
     ), factor
+
+
+@dataclass(frozen=True, slots=True)
+class WrongUnit:
+    """A unit in which a signal is no brain's."""
+
+    times: float  # how much too large the signal is
+    unit: str  # the right one, empty if it has no name
+
+
+def wrong_unit(factors: Doubles, factor: float) -> WrongUnit:
+    """What is wrong with a unit, by its factors to µV and the one that mends it."""
+    name = _NAMES.get(f"{float(np.median(factors)) * factor:.0e}", "")
+    return WrongUnit(1 / factor, name)
 
 
 class AmplitudeCheck:

@@ -15,6 +15,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QMainWindow,
@@ -110,7 +111,8 @@ class KeysDialog(QDialog):
         table.setColumnMinimumWidth(2, 2 * _KEY_GAP_PX)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        area = QScrollArea(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame)
+        area = QScrollArea(widgetResizable=True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidget(body)
         fill(QVBoxLayout(self), area, buttons, stretched=area, margins=(12, 12, 12, 12))
         wanted = body.sizeHint() + QSize(48, 24 + 12 + buttons.sizeHint().height())

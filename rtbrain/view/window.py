@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
@@ -67,7 +68,7 @@ class MainWindow(QMainWindow):
         self._session = session
         self._settings = settings
         self._paused_at: float | None = None
-        self._line_at = -math.inf
+        self._line_at, self._huge = -math.inf, False
         self._began = time.monotonic()
         self._theme = self._saved_theme(theme)
         self.setWindowTitle(say("frame.title"))
@@ -137,7 +138,7 @@ class MainWindow(QMainWindow):
         self._place()
 
     def _compose(self) -> None:
-        area = QWidget()
+        self._area = area = QWidget()
         self.setCentralWidget(area)
         self.line = StatusLine(self._theme)
         self.line.seen.connect(self._see)
@@ -169,7 +170,7 @@ class MainWindow(QMainWindow):
 
     def _place(self) -> None:
         """Put every widget in its place."""
-        area, theme = self.centralWidget(), self._theme
+        area, theme = self._area, self._theme
         places = place_panels(
             area.width(),
             area.height(),
@@ -201,7 +202,7 @@ class MainWindow(QMainWindow):
             "log": self.log.toggle,
             "details": self.details.toggle,
             "layout": lambda: self._show_panels(set()),
-            **{name: lambda name=name: self._show_panels(self.hidden ^ {name}) for name in PANELS},
+            **{name: partial(self._toggle_panel, name) for name in PANELS},
         }
 
     def _connect(self) -> None:
@@ -214,7 +215,6 @@ class MainWindow(QMainWindow):
             part.choose(self.spectra.contact)
 
     def _saved_theme(self, name: str | None) -> Theme:
-        self._huge = False
         name = name or str(self._settings.value("window/theme", DARK.name))
         is_large = self._settings.value("window/large") in (True, "true")
         return choose_theme(name == LIGHT.name, is_large)
@@ -244,6 +244,9 @@ class MainWindow(QMainWindow):
         self._settings.setValue("window/theme", theme.name)
         self._settings.setValue("window/large", theme.large)
         self._show_panels(self.hidden)
+
+    def _toggle_panel(self, name: str) -> None:
+        self._show_panels(self.hidden ^ {name})
 
     def _show_panels(self, hidden: set[str]) -> None:
         self.hidden = hidden

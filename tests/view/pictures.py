@@ -21,7 +21,8 @@ from rtbrain.apps.view import build_display_chain
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.types import Chunk, Montage
-from rtbrain.view.streams.inlets import StreamHealth, WrongUnit
+from rtbrain.units import WrongUnit
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.window import MainWindow
 from tests.conftest import brain_like

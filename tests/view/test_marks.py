@@ -186,3 +186,7 @@ def test_a_mark_in_the_operators_own_words_is_sent_when_it_is_confirmed(
     qtbot.keyClick(field, "\r")
     marks.press(0)
     assert outlet.texts == ["patient asleep", DEFAULT_LABELS[0]]
+
+
+def test_two_outlets_of_marks_may_have_one_name() -> None:
+    assert MarkOutlet("twice").name == MarkOutlet("twice").name == "twice-marks"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rtbrain.errors import list_words
+from rtbrain.units import WrongUnit
 from rtbrain.view.health.recorder import Recording
-from rtbrain.view.streams.inlets import WrongUnit
 from rtbrain.view.texts import say
 
 _INVALID_S = 5.0

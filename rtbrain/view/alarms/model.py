@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtbrain.view.alarms.conditions import Alarm, Situation, conditions, plain
@@ -96,7 +95,7 @@ class Alarms:
         self.log.append(LogLine(time.time(), kind, text))
 
     @property
-    def _unseen(self) -> Sequence[Alarm]:
+    def _unseen(self) -> list[Alarm]:
         return [alarm for alarm in self.active if alarm.key not in self._seen]
 
     def _end(self, alarm: Alarm, now: Situation) -> None:

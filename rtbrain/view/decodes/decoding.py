@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
-from rtbrain.stream_names import is_recorder_status
 from rtbrain.types import Montage
 from rtbrain.view.decodes.history import KEPT_S, DecodeHistory
 from rtbrain.view.streams.inlets import StreamHealth, feed_of
@@ -119,8 +118,7 @@ class Decoding:
                 self._forget()
             self.info, self.history = info, DecodeHistory(info)
         for event in update.events:
-            if not is_recorder_status(str(event.fields.get("stream", ""))):
-                self._note(event)
+            self._note(event)
         for t, text in update.markers:
             self._cue(t, text)
         for found in update.detections:

@@ -141,9 +141,9 @@ class Recorders:
                 one = self._recorder(status_name(recorder_name(decoder)))
                 one.gone_at = event.t if math.isnan(one.gone_at) else one.gone_at
         for feed in feeds:
-            one = self._known.get(feed.name) if feed.kind == "record" else None
-            if one is not None and feed.state == "lost" and math.isnan(one.gone_at):
-                one.gone_at = now
+            known = self._known.get(feed.name) if feed.kind == "record" else None
+            if known is not None and feed.state == "lost" and math.isnan(known.gone_at):
+                known.gone_at = now
 
     def recording(self, signal: StreamHealth, now: float) -> Recording:
         """State of the recording of a signal; a recorder that holds it counts before others."""

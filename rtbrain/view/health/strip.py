@@ -87,9 +87,9 @@ class OriginStrip(QWidget):
         stripe.setAlphaF(0.42)
         painter.setBrush(stripe)
         step = theme.px(_STRIPE_PX)
-        for x in range(-2 * step, self.width() + step, 2 * step):
-            points = [(x, height), (x + step, height), (x + step + height, 0), (x + height, 0)]
-            painter.drawPolygon(QPolygonF([QPointF(*point) for point in points]))
+        for at in range(-2 * step, self.width() + step, 2 * step):
+            ends = (at, height), (at + step, height), (at + step + height, 0), (at + height, 0)
+            painter.drawPolygon(QPolygonF([QPointF(*end) for end in ends]))
         word, sentence = self.words
         bold, plain = theme.font(12, 800), theme.font(12)
         bold.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, theme.px(_LETTERS_PX))

@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from rtbrain.errors import StreamLostError, plain_text
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent, decode_header, received_decodes
@@ -24,7 +22,7 @@ from rtbrain.stream.lsl.inlet import (
 )
 from rtbrain.stream_names import is_manual_marks, sender_of
 from rtbrain.types import Chunk
-from rtbrain.units import AmplitudeCheck
+from rtbrain.units import AmplitudeCheck, WrongUnit, wrong_unit
 
 _BUFFER_S = 30
 _DECODE_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
@@ -42,8 +40,6 @@ _RATE_OVER_S = 10.0
 _STALL_S = 1.5
 _STALL_HOPS = 2.5
 _MAX_GONE = 2
-# By how many µV it is.
-_UNITS = {"1e+06": "volts", "1e+03": "millivolts", "1e+00": "microvolts", "1e-03": "nanovolts"}
 # Kinds of streams whose sender announces its end.
 _ANNOUNCED = frozenset({"decode", "status", "record"})
 _ENDS = frozenset({"stopping", "stopped"})
@@ -94,14 +90,6 @@ class ViewInlet:
         self.t_last = t_last
 
 
-@dataclass(frozen=True, slots=True)
-class WrongUnit:
-    """A unit that makes a signal no brain's."""
-
-    times: float  # how much too large the signal is
-    unit: str  # the right one, empty if it has no name
-
-
 class SignalInlet(ViewInlet):
     """The signal, its samples numbered by a counter that outlives the connection."""
 
@@ -148,8 +136,7 @@ class SignalInlet(ViewInlet):
             self._count(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
         for chunk in chunks:
             if (found := self._amplitude(chunk)) is not None:
-                factor_uv = float(np.median(self._source.factors)) * found[1]
-                self.wrong_unit = WrongUnit(1 / found[1], _UNITS.get(f"{factor_uv:.0e}", ""))
+                self.wrong_unit = wrong_unit(self._source.factors, found[1])
         if self._clock() >= self._report_at + 1:
             self._report = self.counter.report
             self._report_at = self._clock()

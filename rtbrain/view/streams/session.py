@@ -24,6 +24,7 @@ from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream_names import decode_name, sender_of, status_name
 from rtbrain.types import Chunk, Montage
+from rtbrain.units import WrongUnit
 from rtbrain.view.streams.choice import explain_mismatch, status_stream_names
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import (
@@ -33,7 +34,6 @@ from rtbrain.view.streams.inlets import (
     StreamStates,
     TextInlet,
     ViewInlet,
-    WrongUnit,
 )
 
 # A stream that is silent and no longer announced is gone, even if its connection is intact.

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from rtbrain.units import WrongUnit
 from rtbrain.view.alarms.conditions import Situation, conditions, plain
 from rtbrain.view.alarms.model import Alarms
 from rtbrain.view.health.recorder import Recording
-from rtbrain.view.streams.inlets import WrongUnit
 
 FINE = Situation(100.0, signal="ward-amp", decoder="ward", recording=Recording("rec"))
 FULL = Recording("failed", "disk_full", since=90.0)

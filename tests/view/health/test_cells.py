@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from rtbrain.view.decodes.decoding import Decoding
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.stream.lsl.resolve import StreamSummary
+from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.health.cells import Health, elapsed
 from rtbrain.view.streams.session import SessionUpdate
 from tests.conftest import montage_of

@@ -33,10 +33,10 @@ def test_a_stream_is_expected_by_its_name_until_a_problem_says_why_it_is_not_the
     assert feed_of(states.update({}, {"signal"}, {}, 0.0), "signal").state == "connecting"
 
 
-def test_a_stream_of_a_rate_is_stalled_after_a_second_or_some_hops():
+def test_a_stream_of_a_rate_is_stalled_after_1_5_s_or_some_hops():
     slow, fast = inlet("x", nominal_hz=0.5), inlet("y", nominal_hz=512.0)
     for each in (slow, fast):
         each.received = 1
-    feeds = StreamStates({}).update({"decode": slow, "signal": fast}, (), {}, 1.5)
+    feeds = StreamStates({}).update({"decode": slow, "signal": fast}, (), {}, 1.6)
     assert feed_of(feeds, "decode").state == "live"
     assert feed_of(feeds, "signal").state == "stalled"
