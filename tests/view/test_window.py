@@ -70,7 +70,7 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
     qtbot.mouseClick(window.chooser.again, Qt.MouseButton.LeftButton)
     assert session.looked
     session.start()
-    qtbot.waitUntil(lambda: window.panels["signal"].isVisible())
+    qtbot.waitUntil(lambda: window.panels["signal"].isVisible(), timeout=20_000)
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
 
 
