@@ -4,7 +4,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -28,11 +28,13 @@ from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
 
 _LOOK_EVERY_S = 0.2
 _READ_EVERY_S, _PULL_S, _PIECE_S = 1.0, 0.2, 0.1
-_DISK_EVERY_S, _MACHINE_EVERY_S, _SLOW_EVERY_S = 2.0, 10.0, 60.0
+_DISK_EVERY_S, _COMPUTER_EVERY_S, _NETWORK_EVERY_S, _SLOW_EVERY_S = 2.0, 5.0, 10.0, 60.0
+_LOAD_OVER_S = 1.0
 _SETTLED_S = 2.5  # until all streams have shown themselves
 _SILENT_S = 1.5
 _STAMP_BYTES, _VALUE_BYTES = 9, 4  # of a sample in a recording
 _MAX_MEASUREMENTS = 3
+_END_S = 1.0  # what does not answer by then is left to its thread
 _LISTED = 4
 OF_SIGNAL = ("unit", "mains", "rate", "contacts", "delay")
 
@@ -51,7 +53,9 @@ class Doctor:
         self.looked_s = self._began_s = time.monotonic()
         self._network = Network()
         self._problem = ""  # why the signal cannot be read
-        self._of_machine: dict[str, Check] = {}
+        self._disk: machine.Disk | None = None
+        self._lsl: reach.LslHere | None = None
+        self._of_machine: dict[str, Check] = {}  # by key
         self._delays: dict[DelayJob, list[Delay]] = {}
         self._stop, self._again = threading.Event(), threading.Event()
         works = (self._look, self._read, self._examine, self._time)
@@ -86,8 +90,9 @@ class Doctor:
     def close(self) -> None:
         """End the threads; safe to call twice."""
         self._stop.set()
+        deadline = time.monotonic() + _END_S
         for thread in self._threads:
-            thread.join(2.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._network.close()
 
     def checks(self) -> tuple[Check, ...]:
@@ -96,6 +101,13 @@ class Doctor:
         made = [self._check_signal(), *self._of_signal(reading), self._check_markers(reading)]
         used = [one for one in (self.signal, self.markers) if one is not None]
         made += [reach.check_clocks(used), reach.check_names(streams, expected)]
+        if self._disk is not None:
+            made.append(machine.check_disk(self._disk, expected, self._bytes_per_s()))
+        if self._lsl is not None:
+            made += [
+                reach.check_reach(self.signal, self._lsl),
+                reach.check_ports(streams, self._lsl),
+            ]
         return in_order([*made, *self._of_machine.values()])
 
     def _of_signal(self, reading: SignalReading | None) -> Iterator[Check]:
@@ -217,31 +229,11 @@ class Doctor:
     def _examine(self) -> None:
         """Look at the machine, each thing in its own rhythm."""
         psutil.cpu_percent()
-        config = reach.lsl_config()
-        due: dict[Callable[[], None], tuple[float, float]] = {}
-        begun = time.monotonic()
-
-        def note(*checks: Check) -> None:
-            self._of_machine = {**self._of_machine, **{one.key: one for one in checks}}
-
-        def look_at_disk() -> None:
-            note(machine.check_disk(self.expected, self._bytes_per_s()))
-
-        def look_at_machine() -> None:
-            note(machine.check_computer(psutil.cpu_percent()))
-            ports, outside = reach.used_ports(config), reach.outside_addresses()
-            firewall = reach.firewall_state()
-            note(reach.check_reach(self.signal, config, ports, outside, firewall))
-            note(reach.check_ports(self.streams, config, ports))
-
-        def look_at_rest() -> None:
-            note(machine.check_time(), machine.check_versions(), machine.check_gpu())
-            note(reach.check_lsl())
-
         due = {
-            look_at_disk: (_DISK_EVERY_S, begun),
-            look_at_machine: (_MACHINE_EVERY_S, begun + 1.0),
-            look_at_rest: (_SLOW_EVERY_S, begun),
+            self._look_at_disk: (_DISK_EVERY_S, 0.0),
+            self._look_at_network: (_NETWORK_EVERY_S, 0.0),
+            self._look_at_rest: (_SLOW_EVERY_S, 0.0),
+            self._look_at_computer: (_COMPUTER_EVERY_S, time.monotonic() + _LOAD_OVER_S),
         }
         while not self._stop.wait(_LOOK_EVERY_S):
             if self._again.is_set():
@@ -253,6 +245,24 @@ class Doctor:
                 if time.monotonic() >= at_s:
                     work()
                     due[work] = (every_s, time.monotonic() + every_s)
+
+    def _look_at_disk(self) -> None:
+        self._disk = machine.measure_disk(self.expected.folder)
+
+    def _look_at_network(self) -> None:
+        config = reach.lsl_config()
+        ports, outside = reach.used_ports(config), reach.outside_addresses()
+        self._lsl = reach.LslHere(config, ports, outside, reach.firewall_state())
+
+    def _look_at_computer(self) -> None:
+        self._note(machine.check_computer(psutil.cpu_percent()))
+
+    def _look_at_rest(self) -> None:
+        self._note(machine.check_time(), machine.check_versions(), machine.check_gpu())
+        self._note(reach.check_lsl())
+
+    def _note(self, *checks: Check) -> None:
+        self._of_machine = {**self._of_machine, **{one.key: one for one in checks}}
 
     def _time(self) -> None:
         """Measure how long a decode takes, in a process of its own."""
@@ -309,7 +319,7 @@ def examine(expected: Expected, within_s: float) -> tuple[Check, ...]:
         while True:
             checks = doctor.checks()
             waits = [one for one in checks if one.state == "checking"]
-            known = {one.key for one in checks} >= {"disk", "ports", "time"}
+            known = {one.key for one in checks} >= {"disk", "ports", "time", "computer"}
             if (known and not waits) or time.monotonic() >= end:
                 return checks
             time.sleep(_LOOK_EVERY_S)

@@ -1,11 +1,13 @@
 """What this computer is like: disk, power and sleep, clock of the day, versions, GPU."""
 
+import errno
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -18,8 +20,7 @@ from rtbrain.errors import list_words, plain_text
 from rtbrain.processes import start_child
 
 _ANSWER_S = 4.0
-_SAMPLE_BYTES = 4
-_LOOK_H = 2.0
+_LOOK_H, _LEAST_BYTES = 2.0, 100e6
 _BUSY, _LITTLE_MEMORY = 85.0, 2**30  # percent of all cores; bytes
 _MAX_OFF_S = 1.0
 
@@ -37,27 +38,56 @@ def ask(*command: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def check_disk(expected: Expected, bytes_per_s: float) -> Check:
-    """Room for recordings, in GB and hours at the rate of the streams that are recorded."""
-    folder = next(
-        (each for each in (expected.folder, *expected.folder.absolute().parents) if each.is_dir()),
-        Path("."),
-    )
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Free bytes where recordings go; `problem` says why nothing can be written."""
+
+    free: int
+    problem: str = ""
+
+
+def measure_disk(folder: Path) -> Disk:
+    """Room in a folder, or where it would be made."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    free = 0
     try:
-        free = shutil.disk_usage(folder).free
-        with tempfile.TemporaryFile(dir=folder):
+        free = shutil.disk_usage(there).free
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        why = error.strerror or str(error)
-        return judge("disk", "fix", "closed", folder=plain_text(str(folder)), why=why)
-    words: Words = {"free": f"{free / 1e9:.3g}", "hours": "", "need": f"{expected.hours:.2g}"}
+        if error.errno != errno.ENOSPC:
+            return Disk(free, error.strerror or str(error))
+    return Disk(free)
+
+
+def check_disk(disk: Disk, expected: Expected, bytes_per_s: float) -> Check:
+    """Room for recordings, in GB and hours at the rate of the signal; 0 where that is unknown."""
+    folder = plain_text(str(expected.folder))
+    if disk.problem:
+        return judge("disk", "fix", "closed", folder=folder, why=disk.problem)
+    enough = disk.free > _LEAST_BYTES
     if bytes_per_s <= 0:
-        return judge("disk", "fine" if free > _LITTLE_MEMORY else "look", "free", **words)
-    hours = free / bytes_per_s / 3600
-    words["hours"] = f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min"
-    if hours < expected.hours or free < 2**20:
+        case = "free" if enough else "no_room"
+        return judge("disk", "fine" if enough else "fix", case, free=_bytes(disk.free))
+    hours = disk.free / bytes_per_s / 3600
+    words: Words = {
+        "free": _bytes(disk.free),
+        "hours": f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min",
+        "need": f"{expected.hours:g} h"
+        if expected.hours >= 1
+        else f"{60 * expected.hours:.0f} min",
+    }
+    if not enough or hours < expected.hours:
         return judge("disk", "fix", "full", **words)
     return judge("disk", "look" if hours < _LOOK_H else "fine", "enough", **words)
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def check_computer(load: float) -> Check:
@@ -181,9 +211,11 @@ def check_versions(package: str = "rtbrain") -> Check:
 
 
 def installed_versions() -> dict[str, str]:
-    """Packages that are installed, by their plain names, and their versions."""
-    found = metadata.distributions()
-    return {_plain(one.metadata["Name"]): one.version for one in found if one.metadata["Name"]}
+    """Packages by their plain names, and their versions: of two, the first, as imports find it."""
+    found: dict[str, str] = {}
+    for one in metadata.distributions():
+        found.setdefault(_plain(one.metadata["Name"] or ""), one.version)
+    return found
 
 
 def wrong_versions(requirements: Sequence[str], installed: Mapping[str, str]) -> list[str]:

@@ -43,6 +43,16 @@ class LslConfig:
         return range(self.base_port, self.base_port + self.n_ports)
 
 
+@dataclass(frozen=True, slots=True)
+class LslHere:
+    """What LSL is like on this machine: taken ports and their addresses, and who may reach them."""
+
+    config: LslConfig
+    ports: dict[int, str]
+    outside: dict[str, str]  # address by interface
+    firewall: bool | None
+
+
 def lsl_config() -> LslConfig:
     """Settings of the file that ``LSLAPICFG`` names; liblsl's own where there is none."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
@@ -110,15 +120,9 @@ def firewall_state() -> bool | None:
     return True if active and active.strip() == "active" else None
 
 
-def check_reach(
-    signal: FoundStream | None,
-    config: LslConfig,
-    ports: dict[int, str],
-    outside: dict[str, str],
-    firewall: bool | None,
-) -> Check:
+def check_reach(signal: FoundStream | None, here: LslHere) -> Check:
     """Who can read the signal; that of another computer comes over the network as it is."""
-    scope = config.scope
+    scope, ports, outside = here.config.scope, here.ports, here.outside
     where = list_words([f"{address} ({name})" for name, address in outside.items()], _LISTED)
     words: Words = {"scope": scope, "where": where}
     if signal is not None and not signal.is_local:
@@ -128,16 +132,17 @@ def check_reach(
     open_ports = [port for port, address in ports.items() if not address.startswith("127.")]
     if not open_ports and signal is not None and ports:
         return judge("reach", "fine", "closed", **words)
-    if firewall:
+    if here.firewall:
         return judge("reach", "fine", "firewall", **words)
-    return judge("reach", "look", "unknown" if firewall is None else "open", **words)
+    return judge("reach", "look", "unknown" if here.firewall is None else "open", **words)
 
 
-def check_ports(streams: Sequence[FoundStream], config: LslConfig, ports: dict[int, str]) -> Check:
+def check_ports(streams: Sequence[FoundStream], here: LslHere) -> Check:
     """Whether ports are left for the streams of a session."""
+    config = here.config
     first, last = config.ports.start, config.ports.stop - 1
     beyond = [one.name for one in streams if one.is_local and one.port not in (0, *config.ports)]
-    n_free = config.n_ports - len(ports)
+    n_free = config.n_ports - len(here.ports)
     words: Words = {
         "free": n_free,
         "all": config.n_ports,

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -20,7 +22,7 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
 
 _ICON_PX = 18
-_WIDTH_PX, _LEAST_PX = 456, 300
+_WIDTH_PX, _LEAST_PX, _NARROW_PX = 456, 300, 360
 _SHOWN = ("fine", "look", "fix")
 
 
@@ -35,9 +37,8 @@ class CheckList(Panel):
         for icon, count in reversed(self._counts.values()):
             self.head.insertWidget(1, count)
             self.head.insertWidget(1, icon)
-        self.note.setText(say("setup.all_the_time"))
-        self.head.removeWidget(self.note)
-        self.head.addWidget(self.note)
+        self.note.show_text(say("setup.all_the_time"))
+        self.note.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.rows: list[_Row] = []
         inner = QWidget()
         self._column = QVBoxLayout(inner)
@@ -85,17 +86,35 @@ class _Row(QFrame):
         self.setObjectName("row")
         self._theme = theme
         self._check: Check | None = None
+        self._at: tuple[int, int] | None = None
         self._icon, self._name = QLabel(), styled("", "strong")
         self._finding, self._advice = styled("", "words"), styled("", "small")
         self.button = QPushButton()
         self._finding.setWordWrap(True)
         self._advice.setWordWrap(True)
-        first, words, row = QHBoxLayout(), QVBoxLayout(), QHBoxLayout(self)
-        self._row = row
+        first, words = QHBoxLayout(), QVBoxLayout()
         fill(first, self._name, self._finding, stretched=self._finding, spacing=5)
         fill(words, first, self._advice, spacing=1)
-        fill(row, self._icon, words, self.button, stretched=words, spacing=10)
+        self._row = QGridLayout(self)
+        self._row.addWidget(self._icon, 0, 0)
+        self._row.addLayout(words, 0, 1)
+        self._row.setColumnStretch(1, 1)
+        self._row.setHorizontalSpacing(10)
+        self._row.setVerticalSpacing(4)
+        self._place_button()
         first.setAlignment(self._name, Qt.AlignmentFlag.AlignTop)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._place_button()
+
+    def _place_button(self) -> None:
+        """Beside the words, or below them where these would have too little room."""
+        at = (1, 1) if self.width() < self._theme.px(_NARROW_PX) else (0, 2)
+        if at != self._at:
+            self._at = at
+            start = Qt.AlignmentFlag.AlignLeft
+            self._row.addWidget(self.button, *at, *((start,) if at[0] else ()))
 
     @property
     def fix(self) -> Fix | None:

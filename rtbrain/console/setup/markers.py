@@ -21,7 +21,7 @@ from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, styled
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
 
-_CODE_PX, _NAME_PX = 110, 160
+_CODE_PX, _NAME_PX, _HEARD_PX = 110, 160, 92
 _BASELINES = ("rest", "baseline", "pause", "idle")
 _MOST_AS_CLASSES = 6
 
@@ -75,7 +75,7 @@ class MarkerNames(Panel):
         """Show what was heard from a source, and what it means by the settings."""
         codes = sorted({*heard, *settings.markers}, key=_by_number)
         note = say("setup.markers.note", source=source) if source else ""
-        self.note.setText(note)
+        self.note.show_text(note)
         self._empty.setVisible(not codes)
         self.as_named.setVisible(bool(self._unnamed_texts(heard, settings)))
         for code in [code for code in self.rows if code not in codes]:
@@ -117,6 +117,7 @@ class _Marker(QWidget):
         super().__init__()
         self.code, self.given = code, ""
         self._code, self._heard = Elided("strong"), styled("", "words")
+        self._heard.setMinimumWidth(_HEARD_PX)
         self._code.show_text(code)
         self._code.setMaximumWidth(_CODE_PX)
         self.name, self.edit = Choice(), QLineEdit()

@@ -93,7 +93,7 @@ class SetupPage(Page):
         rows = rows_of(doctor.streams, settings, doctor.reading)
         self.streams.show_rows(rows)
         seconds = f"{time.monotonic() - doctor.looked_s:.0f}"
-        self.streams.note.setText(say("setup.streams.note", n=len(rows), seconds=seconds))
+        self.streams.note.show_text(say("setup.streams.note", n=len(rows), seconds=seconds))
         self.markers.show_markers(*self._heard(), settings)
         self.about.show_settings(settings)
         self.ways.show_playing(self.session.running("player"))

@@ -24,10 +24,11 @@ class Panel(QFrame):
         super().__init__()
         self.setObjectName("panel")
         self.theme = theme
-        self.title, self.note = styled(title, "head"), styled(note, "quiet")
+        self.title, self.note = styled(title, "head"), Elided("quiet")
+        self.note.show_text(note)
         self.head, self.body = QHBoxLayout(), QVBoxLayout()
-        fill(self.head, self.title, self.note, margins=(11, 6, 11, 4), spacing=10)
-        self.head.addStretch(1)
+        shown = (self.title, self.note)
+        fill(self.head, *shown, stretched=self.note, margins=(11, 6, 11, 4), spacing=10)
         for button in buttons:
             self.head.addWidget(button)
         fill(QVBoxLayout(self), self.head, self.body, stretched=self.body, margins=(1, 1, 1, 1))

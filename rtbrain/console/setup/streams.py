@@ -192,7 +192,7 @@ class StreamTable(Panel):
             embolden(line, self.theme)
             self.rows.append(line)
         for line, row in zip(self.rows, rows, strict=False):
-            line.show_row(row)
+            line.show_row(row, self.theme)
         for line in self.rows[len(rows) :]:
             line.hide()
 
@@ -236,7 +236,7 @@ class _Line(QFrame):
         grid.setContentsMargins(10, 5, 11, 6)
         grid.setVerticalSpacing(0)
 
-    def show_row(self, row: StreamRow) -> None:
+    def show_row(self, row: StreamRow, theme: Theme) -> None:
         """Show a line; what a person is choosing from is left alone."""
         self.show()
         if row == self.row:
@@ -248,8 +248,10 @@ class _Line(QFrame):
                 self.role.addItem(say(f"setup.role.{role or 'none'}"), role)
         self.role.setCurrentIndex(self.role.findData(row.role))
         self.role.setAccessibleName(f"{row.key[0]}: {self.role.currentText()}")
-        repolish(self.role, "used", row.role in (SIGNAL, MARKERS))
-        repolish(self, "used", row.role in (SIGNAL, MARKERS))
+        used = row.role in (SIGNAL, MARKERS)
+        self.role.setFont(theme.font(13, 600 if used else 400))
+        repolish(self.role, "used", used)
+        repolish(self, "used", used)
         is_trigger = bool(row.channels or row.channel)
         self.channel.setVisible(is_trigger)
         self._name.setVisible(not is_trigger)

@@ -9,7 +9,7 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import fill
 
 _WAYS = ("fieldtrip", "recording", "simulate", "folder")
-_ONE_ROW_PX = 540
+_GAP_PX = 8
 
 
 class Ways(QWidget):
@@ -30,11 +30,11 @@ class Ways(QWidget):
         cancel = QPushButton(say("setup.ways.cancel"))
         self._row, self._asking, self._grid = QWidget(), QWidget(), QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(8)
+        self._grid.setSpacing(_GAP_PX)
         self._row.setLayout(self._grid)
         label = styled(say("setup.ways.address"), "quiet")
         parts = (label, self.field, self.connect_button, cancel)
-        fill(QHBoxLayout(self._asking), *parts, spacing=8)
+        fill(QHBoxLayout(self._asking), *parts, spacing=_GAP_PX)
         fill(QVBoxLayout(self), self._row, self._asking)
         for way, button in self.buttons.items():
             button.clicked.connect(lambda _=False, way=way: self._choose(way))
@@ -50,7 +50,8 @@ class Ways(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Give the buttons as many rows as they need."""
         super().resizeEvent(event)
-        n_columns = len(self.buttons) if event.size().width() > _ONE_ROW_PX else 2
+        needed = sum(one.sizeHint().width() + _GAP_PX for one in self.buttons.values())
+        n_columns = len(self.buttons) if event.size().width() >= needed else 2
         for number, button in enumerate(self.buttons.values()):
             self._grid.addWidget(button, number // n_columns, number % n_columns)
         for column in range(len(self.buttons) + 1):

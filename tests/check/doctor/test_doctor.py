@@ -15,6 +15,7 @@ from rtbrain.check.doctor.doctor import Doctor
 from rtbrain.check.doctor.network import FoundStream
 from rtbrain.check.doctor.reach import (
     LslConfig,
+    LslHere,
     check_clocks,
     check_names,
     check_ports,
@@ -107,7 +108,7 @@ def test_the_command_fails_where_something_must_be_fixed(monkeypatch):
     assert done.exit_code == 1
     assert f"there is no stream {name}" in done.stdout
     assert "1 to fix" in done.stdout
-    fine = module.judge("disk", "fine", "free", free="3")
+    fine = module.judge("disk", "fine", "free", free="3 GB")
     monkeypatch.setattr("rtbrain.apps.doctor.examine", lambda expected, within_s: (fine,))
     done = run(app, ["doctor", "--json"], obj=_Flags())
     assert done.exit_code == 0
@@ -138,22 +139,22 @@ def test_a_clock_that_is_silent_or_unsure_is_told():
 
 
 def test_ports_that_are_used_up_must_be_fixed():
-    few, none = ({16572 + n: "0.0.0.0" for n in range(count)} for count in (28, 32))
-    assert check_ports([STREAM], CONFIG, {}).state == "fine"
-    assert check_ports([STREAM], CONFIG, few).state == "look"
-    assert check_ports([STREAM], CONFIG, none).state == "fix"
-    beyond = check_ports([replace(STREAM, port=40123)], CONFIG, {})
+    def state(n_taken):
+        ports = {16572 + number: "0.0.0.0" for number in range(n_taken)}
+        return check_ports([STREAM], LslHere(CONFIG, ports, {}, None)).state
+
+    assert [state(0), state(28), state(32)] == ["fine", "look", "fix"]
+    beyond = check_ports([replace(STREAM, port=40123)], LslHere(CONFIG, {}, {}, None))
     assert (beyond.state, "amp" in beyond.finding) == ("look", True)
 
 
 def test_who_can_read_the_signal_is_said_and_what_is_not_known_too():
-    open_, closed = {16572: "0.0.0.0"}, {16572: "127.0.0.1"}
-    eth0 = {"eth0": "10.0.0.5"}
-    assert check_reach(STREAM, CONFIG, open_, {}, None).state == "fine"
-    assert check_reach(STREAM, CONFIG, closed, eth0, False).state == "fine"
-    assert check_reach(STREAM, CONFIG, open_, eth0, True).state == "fine"
-    check = check_reach(STREAM, CONFIG, open_, eth0, False)
+    here = LslHere(CONFIG, {16572: "0.0.0.0"}, {"eth0": "10.0.0.5"}, False)
+    check = check_reach(STREAM, here)
     assert (check.state, "10.0.0.5 (eth0)" in check.advice) == ("look", True)
-    assert "may read" in check_reach(STREAM, CONFIG, open_, eth0, None).finding
+    assert check_reach(STREAM, replace(here, outside={})).state == "fine"
+    assert check_reach(STREAM, replace(here, ports={16572: "127.0.0.1"})).state == "fine"
+    assert check_reach(STREAM, replace(here, firewall=True)).state == "fine"
+    assert "may read" in check_reach(STREAM, replace(here, firewall=None)).finding
     far = replace(STREAM, is_local=False, host="amp-pc")
-    assert "amp-pc" in check_reach(far, CONFIG, closed, {}, True).finding
+    assert "amp-pc" in check_reach(far, replace(here, outside={}, firewall=True)).finding

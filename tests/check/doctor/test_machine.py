@@ -1,5 +1,7 @@
 """What the system's own programs answer, understood; and where none answers, that is said."""
 
+import errno
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -90,22 +92,34 @@ def test_the_clock_of_the_day_is_judged_by_what_sets_it(answers, state, words):
 
 
 def test_a_disk_that_is_full_or_closed_must_be_fixed(tmp_path, monkeypatch):
-    free = shutil.disk_usage(tmp_path).free
-    rate = free / 3600
-    assert machine.check_disk(Expected(folder=tmp_path, hours=0.5), rate).state == "look"
-    assert machine.check_disk(Expected(folder=tmp_path, hours=0.5), rate / 10).state == "fine"
-    short = machine.check_disk(Expected(folder=tmp_path, hours=2), rate)
+    disk = machine.measure_disk(tmp_path)
+    assert disk.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    rate = disk.free / 3600
+
+    def check(disk, hours, bytes_per_s):
+        return machine.check_disk(disk, Expected(folder=tmp_path, hours=hours), bytes_per_s)
+
+    assert check(disk, 0.5, rate).state == "look"
+    assert check(disk, 0.5, rate / 10).state == "fine"
+    short = check(disk, 2, rate)
     assert (short.state, "enough for 60 min; 2 h are planned" in short.finding) == ("fix", True)
+    full = machine.Disk(free=176_000)
+    assert [check(full, 0.5, at).state for at in (0.0, 1.0, rate)] == ["fix"] * 3
+    assert check(full, 0.5, 0.0).finding == "0.2 MB free"
     new = tmp_path / "not" / "yet"
-    assert machine.check_disk(Expected(folder=new), 1.0).state == "fine"
+    assert machine.measure_disk(new).problem == ""
     assert not new.exists()
 
-    def closed(**where):
-        raise PermissionError(13, "Permission denied")
+    def refuse(number):
+        def opened(**where):
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(machine.tempfile, "TemporaryFile", closed)
-    check = machine.check_disk(Expected(folder=tmp_path), 1.0)
-    assert (check.state, "Permission denied" in check.advice) == ("fix", True)
+        monkeypatch.setattr(machine.tempfile, "TemporaryFile", opened)
+        return machine.measure_disk(tmp_path)
+
+    closed = check(refuse(errno.EROFS), 1, 1.0)
+    assert (closed.state, "Read-only" in closed.advice) == ("fix", True)
+    assert refuse(errno.ENOSPC).problem == ""
 
 
 def test_packages_are_compared_with_what_the_program_requires():
@@ -116,6 +130,15 @@ def test_packages_are_compared_with_what_the_program_requires():
         "mne is absent",
     ]
     assert machine.check_versions().state == "fine"
+
+
+def test_a_package_that_another_hides_counts_as_imports_find_it(tmp_path, monkeypatch):
+    about = tmp_path / "numpy-1.2.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    check = machine.check_versions()
+    assert (check.state, check.finding) == ("fix", "numpy 1.2, expected >=1.26")
 
 
 @pytest.mark.parametrize(
