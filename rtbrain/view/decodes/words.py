@@ -266,7 +266,7 @@ def explain(decoding: Decoding, reason: str, since_s: float = 0.0) -> tuple[str,
     if decoding.signal_lost or reason.startswith("no samples for"):
         known = math.isfinite(window_s)
         key = "decode.reason.back_after_signal" if known else "decode.reason.back_with_signal"
-        return say("decode.reason.signal_lost"), say(key, seconds=f"{window_s:.3g}")
+        return say("decode.reason.signal_lost"), say(key, seconds=f"{round(window_s, 1):g}")
     if found := _FILLS.match(reason):
         seen_s, needed_s = map(float, found.groups())
         seen_s = min(needed_s, seen_s + max(0.0, since_s if math.isfinite(since_s) else 0.0))
