@@ -319,6 +319,17 @@ def style_sheet(theme: Theme) -> str:
        border-color: {theme.line}; }}
     QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
     QPlainTextEdit:focus {{ border: 2px solid {theme.accent}; padding: 1px 7px; }}
+    QComboBox::drop-down {{ border: none; width: 16px; }}
+    QComboBox::down-arrow {{ image: none; width: 0px; height: 0px; margin-right: 6px;
+       border-left: 4px solid {theme.bg0}; border-right: 4px solid {theme.bg0};
+       border-top: 5px solid {theme.text2}; }}
+    QComboBox:disabled::down-arrow {{ border-top-color: {theme.ctl}; }}
+    QScrollBar {{ background: {theme.bg0}; border: none; }}
+    QScrollBar:vertical {{ width: 10px; }}
+    QScrollBar:horizontal {{ height: 10px; }}
+    QScrollBar::handle {{ background: {theme.ctl}; border-radius: 3px; margin: 2px; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0px; height: 0px; }}
+    QScrollBar::add-page, QScrollBar::sub-page {{ background: none; }}
     QAbstractItemView {{ background: {theme.bg0}; border: 1px solid {theme.line};
        selection-background-color: {theme.bg2}; selection-color: {theme.text}; }}
     QHeaderView::section {{ background: {theme.bg1}; color: {theme.text2}; border: none; }}

@@ -15,7 +15,7 @@ NOTCHES_HZ = (None, 50.0, 60.0)
 _MODES = ("sweep", "scroll")
 _PAGE_S = 10.0
 _HEIGHT_PX, _BUTTON_PX, _FIND_PX, _SIDE_PX, _GAP_PX = 30, 26, 96, 10, 8
-_SHRUNK_PX, _WIDE_CHARS = 64, 120
+_SHRUNK_PX, _WIDE_PX = 64, 840
 
 
 class TraceControls(QWidget):
@@ -48,7 +48,7 @@ class TraceControls(QWidget):
         fit = _button(say("signal.fit"), say("signal.tip.fit"), self.fitted.emit)
         self._narrow = (coarser, finer)
         self._droppable = (self.search, fit, self.title)  # the last first
-        self.note, self.is_narrow = plain_label(), False
+        self.note, self.is_narrow, self._wide_px = plain_label(), False, _WIDE_PX
         row = QHBoxLayout(self)
         menus = (self.page, self.mode, self.reference, self.notch, self.kind)
         scale = (coarser, self.scale, finer, fit, self.search)
@@ -68,7 +68,7 @@ class TraceControls(QWidget):
 
     def _drop(self) -> None:
         room = self.width() - 2 * _SIDE_PX
-        self.is_narrow = room < self.fontMetrics().averageCharWidth() * _WIDE_CHARS
+        self.is_narrow = room < self._wide_px
         always = [self.page, self.mode, self.reference, self.notch, self.scale, self.note]
         always += [*self._narrow, *([self.kind] if self.kind.count() > 2 else [])]
         room -= sum(part.sizeHint().width() + _GAP_PX for part in always)
@@ -95,6 +95,7 @@ class TraceControls(QWidget):
         self.search.setFixedWidth(theme.px(_FIND_PX))
         self.reference.setMinimumWidth(theme.px(_SHRUNK_PX))
         self.notch.setMinimumWidth(theme.px(_SHRUNK_PX))
+        self._wide_px = theme.px(_WIDE_PX)
         self._drop()
 
     @property
