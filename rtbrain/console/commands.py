@@ -8,6 +8,7 @@ from pathlib import Path
 from rtbrain.console.folder import Session
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import send_command
+from rtbrain.stream_names import cues_name
 
 _STOPPED_S = 0.08  # a decoder that has not answered by then is killed
 
@@ -24,6 +25,31 @@ def record_command(session: Session, out: Path) -> list[str]:
         argv += ["--expect", signal.name]
     for key in ("code", "session", "task"):
         argv += ["--note", f"{key}={getattr(settings, key)}"]
+    return argv
+
+
+def streams_of(session: Session) -> dict[str, str | None]:
+    """Streams that a console reads, as `ViewSession` takes them; empty until there is a signal."""
+    settings = session.settings
+    if (signal := settings.signal) is None:
+        return {}
+    markers = [used.name for used in settings.of_role("markers")]
+    if settings.plan is not None:
+        markers.insert(0, cues_name(settings.outlet))
+    return {
+        "stream": signal.name,
+        "source_id": signal.source_id or None,
+        "decode": settings.outlet,
+        "markers": markers[0] if markers else None,
+    }
+
+
+def view_command(session: Session, theme: str) -> list[str]:
+    """``view`` of the streams of a session."""
+    argv = ["view", "--decode", session.settings.outlet, "--theme", theme]
+    for name, value in streams_of(session).items():
+        if value is not None and name != "decode":
+            argv += [f"--{name.replace('_', '-')}", value]
     return argv
 
 

@@ -1,12 +1,14 @@
 """Buttons that show their key, and the action bar, where questions are asked too."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QStyle,
     QStyleOptionButton,
@@ -16,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from rtbrain.console.page import Action
 from rtbrain.view.icons import icon_pixmap
+from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label, set_tip
 
 BAR_PX = 56
@@ -123,10 +126,14 @@ class ActionBar(QWidget):
         for side in (self._left, self._right):
             fill(side, spacing=10)
         self.buttons: list[KeyButton] = []
+        self._made: list[KeyButton] = []
+        self.field = QLineEdit()
+        self.field.returnPressed.connect(lambda: self._enter())
+        self._enter: Callable[[], object] = lambda: None
         row = QHBoxLayout()
         fill(row, self._left, margins=(20, 10, 20, 10), spacing=10)
         row.addStretch(1)
-        fill(row, self._reason, self._right, margins=(20, 10, 20, 10), spacing=10)
+        fill(row, self._reason, self.field, self._right, margins=(20, 10, 20, 10), spacing=10)
         self._line = QWidget()
         fill(
             line := QHBoxLayout(self._line),
@@ -139,6 +146,7 @@ class ActionBar(QWidget):
         del line
         fill(QVBoxLayout(self), self._line, row)
         self._line.hide()
+        self.field.hide()
         self.setObjectName("actionbar")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.restyle(theme)
@@ -166,9 +174,27 @@ class ActionBar(QWidget):
         self._set((), None, question, [Action(a.text, self._answer(a), a.key) for a in answers])
         self.buttons[-1].setFocus()
 
+    def ask_text(self, question: str, call: Callable[[str], object]) -> None:
+        """Ask for a text in place of the actions; Enter passes it on, leaving it empty does not."""
+
+        def enter() -> None:
+            text = self.field.text()
+            self.drop_question()
+            self.done.emit(lambda: call(text))
+
+        self.ask(
+            question,
+            [Action(say("session.enter"), enter), Action(say("session.cancel"), lambda: None)],
+        )
+        self.field.clear()
+        self.field.show()
+        self.field.setFocus()
+        self._enter = enter
+
     def drop_question(self) -> None:
         """Show the actions again."""
         self._question = None
+        self.field.hide()
         self.show_page(*self._page)
 
     def show_message(self, text: str, icon: str = "know") -> None:
@@ -184,8 +210,11 @@ class ActionBar(QWidget):
             f"#actionbar {{ border-top: 1px solid {theme.line}; }}"
             f"#quiet {{ color: {theme.text2}; }}"
         )
-        for button in self.buttons:
+        for button in self._made:
             button.restyle(theme)
+
+    def _press(self, button: KeyButton, checked: bool = False) -> None:
+        self.done.emit(button.call)
 
     def _answer(self, action: Action) -> Callable[[], object]:
         def call() -> None:
@@ -207,12 +236,13 @@ class ActionBar(QWidget):
             *answers,
             *([] if primary is None else [primary]),
         ]
-        while len(self.buttons) < len(left) + len(right):
+        while len(self._made) < len(left) + len(right):
             button = KeyButton(self._theme)
-            button.clicked.connect(lambda _=False, it=button: self.done.emit(it.call))
-            self.buttons.append(button)
-        while len(self.buttons) > len(left) + len(right):
-            self.buttons.pop().deleteLater()
+            button.clicked.connect(partial(self._press, button))
+            self._made.append(button)
+        self.buttons = self._made[: len(left) + len(right)]
+        for spare in self._made[len(self.buttons) :]:  # kept: other threads collect garbage too
+            spare.hide()
         for button, action in zip(self.buttons, [*left, *right], strict=True):
             (self._left if action in left else self._right).addWidget(button)
             button.show_action(action, primary=action is primary)

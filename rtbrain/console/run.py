@@ -2,22 +2,18 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.console.folder import Session
+from rtbrain.console.sole import sole_console
 from rtbrain.console.window import SessionWindow
-from rtbrain.errors import OutputError, SettingsError, StreamError
-from rtbrain.files import claimed
-from rtbrain.live.control import send_command, serve_commands
 from rtbrain.processes import handle_end
+from rtbrain.view.marks import MarkOutlet, window_identity
 from rtbrain.view.run import limit_malloc_arenas
 
-_SHOW = "show"
 _ANSWER_S = 3.0
 _SIZE_PX = (1280, 800)
 
@@ -37,7 +33,9 @@ def run_session(folder: Path, *, theme: str | None = None) -> bool:
     with sole_console(folder, doorbell.ring) as sole:
         if not sole:
             return False
-        window = SessionWindow(Session(folder), QSettings("rtbrain", "session"), theme=theme)
+        settings = QSettings("rtbrain", "session")
+        marks = MarkOutlet("rtbrain-session", window=window_identity(settings))
+        window = SessionWindow(Session(folder), settings, theme=theme, marks=marks)
         doorbell.rung.connect(window.come_forward)
         doorbell.rung.connect(doorbell.answer)
         sys.excepthook = window.note_unexpected(sys.excepthook)
@@ -64,37 +62,3 @@ class _Doorbell(QObject):
 
     def answer(self) -> None:
         self._answered.set()
-
-
-@contextmanager
-def sole_console(folder: Path, show: Callable[[], bool]) -> Iterator[bool]:
-    """Be the only console of a folder while the block runs, or have the other one show itself.
-
-    It yields whether this is the only one. `show` is called, in another thread, whenever a further
-    one asks; it returns whether the window is shown.
-
-    Raises
-    ------
-    SettingsError
-        There is one that does not answer, or one of another user.
-    """
-    name = f"console {folder.expanduser().resolve()}"
-
-    def answer(line: str) -> dict[str, object]:
-        return {"shown": True} if line == _SHOW and show() else {"error": "its window hangs"}
-
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(claimed(folder.expanduser(), "session"))
-            stack.enter_context(serve_commands(name, answer, "console"))
-        except SettingsError:
-            try:
-                send_command(name, _SHOW, "console")
-            except (StreamError, OutputError) as error:
-                raise SettingsError(
-                    f"{folder}: a console has it open that does not answer, or is another user's: "
-                    "end that one; what it started goes on"
-                ) from error
-            yield False
-            return
-        yield True

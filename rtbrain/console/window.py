@@ -2,36 +2,46 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtCore import QSettings, Qt, QTimer, QUrl
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from rtbrain.console.calibrate.page import CalibratePage
-from rtbrain.console.commands import stop_outputs
-from rtbrain.console.controls import ActionBar
+from rtbrain.console.closing import Closing
+from rtbrain.console.commands import stop_outputs, streams_of, view_command
+from rtbrain.console.controls import ActionBar, KeyButton
 from rtbrain.console.fitting.page import FitPage
-from rtbrain.console.folder import JOBS, Session
+from rtbrain.console.folder import Session
 from rtbrain.console.keys import ConsoleKeys
+from rtbrain.console.menus import ConsoleMenus
 from rtbrain.console.page import STEPS, Action, Page
 from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
 from rtbrain.console.setup.page import SetupPage
-from rtbrain.errors import RtbrainError, one_line
+from rtbrain.console.small_signal import SmallSignal
+from rtbrain.console.transport import Transport
+from rtbrain.console.watch import Watch
+from rtbrain.errors import RtbrainError, SettingsError, one_line
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream_names import cues_name
+from rtbrain.view.grid import MENU_PX
+from rtbrain.view.health.dialogs import log_lines
+from rtbrain.view.health.indicators import origin_of
+from rtbrain.view.health.strip import OriginStrip
+from rtbrain.view.marks import MarkOutlet
+from rtbrain.view.menus import new_screenshot_path, save_screenshot
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, choose_theme, fill, plain_label, style_sheet
 
 PAGES: tuple[type[Page], ...] = (SetupPage, CalibratePage, FitPage, RunPage, ReviewPage)
 _POLL_MS = 50
-_END_S = 10.0
 _LEAST_PX = (1024, 700)
-_CONTENT_PX = 1400
+_CONTENT_PX, _STRIP_PX = 1400, 20
 
 
 class SessionWindow(QMainWindow):
@@ -41,6 +51,8 @@ class SessionWindow(QMainWindow):
     ----------
     connect : callable
         Opens the streams of a session's settings.
+    marks : MarkOutlet, optional
+        Where marks by hand go.
     """
 
     def __init__(
@@ -50,18 +62,25 @@ class SessionWindow(QMainWindow):
         *,
         theme: str | None = None,
         connect: Callable[..., ViewSession] = ViewSession,
+        marks: MarkOutlet | None = None,
     ) -> None:
         super().__init__()
         self.session, self._settings, self._connect = session, settings, connect
         light = (theme or settings.value("theme", "dark")) == "light"
         self.theme = choose_theme(light, settings.value("large", False, type=bool) is True)
         self.live: ViewSession | None = None
-        self._live_for: tuple[Any, ...] = ()
+        self._live_for: dict[str, str | None] = {}
         self._step = STEPS[0]
         self.pages = {made.step: made for made in (page(session, self.theme) for page in PAGES)}
+        self.watch = Watch(session)
+        self.transport = Transport(self.watch, self.stop_outputs, self.theme)
+        self.strip = OriginStrip(self, self.theme)
         self.rail = Rail(session, list(self.pages.values()), self.theme)
+        self.small = SmallSignal(self.theme)
+        self.live_button = KeyButton(self.theme, 30)
         self.bar = ActionBar(self.theme)
-        self._shortcuts: list[QShortcut] = []
+        self._shortcuts: dict[str, QShortcut] = {}
+        self._calls: dict[str, Callable[[], object]] = {}
         self._build()
         for page in self.pages.values():
             page.changed.connect(self._show_actions)
@@ -70,11 +89,11 @@ class SessionWindow(QMainWindow):
             page.asks.connect(self.bar.ask)
         self.rail.chosen.connect(self.show_step)
         self.bar.done.connect(self.do)
-        for number, step in enumerate(STEPS, 1):
-            shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
-            shortcut.activated.connect(lambda step=step: self.show_step(step))
+        self.live_button.clicked.connect(lambda: self.do(self.open_live))
+        self.menus = ConsoleMenus(self, self._commands(), marks, settings, self.bar.show_message)
         self._keys = ConsoleKeys(self, self.stop_outputs)
         self._leaving = False
+        self._closing = Closing(self.session, self.bar, self.leave)
         self.restyle(self.theme)
         self.show_step(self._first_step())
         self._timer = QTimer(self, interval=_POLL_MS)
@@ -110,7 +129,11 @@ class SessionWindow(QMainWindow):
         fill(below, self.rail, right, stretched=right)
         middle = QWidget()
         self._rows = QVBoxLayout(middle)
-        fill(self._rows, below, stretched=below)
+        self.rail.add_below(self.small)
+        foot = QWidget()
+        fill(QVBoxLayout(foot), self.live_button, margins=(12, 6, 12, 10))
+        self.rail.add_below(foot)
+        fill(self._rows, self.transport, self.strip, below, stretched=below)
         self.setCentralWidget(middle)
 
     @property
@@ -128,17 +151,27 @@ class SessionWindow(QMainWindow):
 
     def poll(self) -> None:
         """Read the streams, look after the jobs, and show both."""
-        self.session.poll()
+        for line in self.watch.news(self.session.poll()):
+            self.bar.show_message(line, "fix")
+            self.watch.alarms.note("event", line)
         self._follow_settings()
         now = lsl_clock()
         if self.live is not None:
             update = self.live.poll()
             now = update.now
+            self.watch.take(update)
+            self.small.take(update)
             for page in self.pages.values():
                 page.take(update)
         for page in self.pages.values():
             page.draw(now)
+        self.transport.draw(self.outputs_on)
+        if self.strip.show_origin("" if self.live is None else origin_of(self.live.feeds)):
+            self._place_frame()
+        self.small.draw(now)
         self.rail.draw()
+        if self.menus.log.isVisible():
+            self.menus.log.show_text(log_lines(self.watch.alarms.log))
 
     def do(self, call: Callable[[], object]) -> None:
         """Carry out an action; what keeps it from that is said in one line."""
@@ -159,8 +192,13 @@ class SessionWindow(QMainWindow):
         )
         for page in self.pages.values():
             page.restyle(theme)
-        self.rail.restyle(theme)
-        self.bar.restyle(theme)
+        for part in (self.rail, self.bar, self.transport, self.strip, self.small, self.menus):
+            part.restyle(theme)
+        self.menuBar().setFixedHeight(theme.px(MENU_PX))
+        self.strip.setFixedHeight(theme.px(_STRIP_PX))
+        self.live_button.restyle(theme)
+        self.live_button.show_action(Action(say("session.open_live"), self.open_live, "F9"))
+        self._place_frame()
 
     @property
     def outputs_on(self) -> bool:
@@ -176,9 +214,48 @@ class SessionWindow(QMainWindow):
             return False
         stop_outputs(self.session)
         recorded = "stopped" if self.session.running("recorder") else "stopped_unrecorded"
-        self.bar.show_message(say(f"session.{recorded}", time=time.strftime("%H:%M:%S")))
+        said = say(f"session.{recorded}", time=time.strftime("%H:%M:%S"))
+        self.bar.show_message(said)
+        self.watch.alarms.note("event", said)
         self._show_actions()
         return True
+
+    def open_live(self) -> None:
+        """Open the live window, a process of its own, on the streams of this session."""
+        if self.session.running("view"):
+            raise SettingsError(say("session.live_open"))
+        self.session.start("view", view_command(self.session, self.theme.name))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the frame at the edge."""
+        super().resizeEvent(event)
+        self._place_frame()
+
+    def _place_frame(self) -> None:
+        self.strip.place_frame(self.width(), self.height())
+
+    def _commands(self) -> dict[str, Callable[[], object]]:
+        return {
+            "open_folder": lambda: open_in_desktop(self.session.folder),
+            "screenshot": lambda: self.do(self._save_picture),
+            "close": self.close,
+            **{f"step_{step}": partial(self.show_step, step) for step in STEPS},
+            "live": lambda: self.do(self.open_live),
+            "light": lambda: self._retheme(self.theme.name != "light", self.theme.large),
+            "large": lambda: self._retheme(self.theme.name == "light", not self.theme.large),
+            "seen": self.watch.alarms.see,
+            "mark": lambda: self.bar.ask_text(say("session.mark"), self.menus.send),
+        }
+
+    def _retheme(self, light: bool, is_large: bool) -> None:
+        self._settings.setValue("theme", "light" if light else "dark")
+        self._settings.setValue("large", is_large)
+        self.restyle(choose_theme(light, is_large))
+
+    def _save_picture(self) -> None:
+        path = new_screenshot_path(str(self.session.folder / "reports"))
+        save_screenshot(self, path)
+        self.bar.show_message(say("frame.saved", path=path))
 
     def come_forward(self) -> None:
         """Show the window above others: somebody has started the console again."""
@@ -208,48 +285,13 @@ class SessionWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Ask what becomes of what runs; then close the streams."""
-        asked = [job for job in self._running if job != "view"]
-        if asked and not self._leaving:
+        if not (self._leaving or self._closing.may_close()):
             event.ignore()
-            self._ask_before_closing(asked)
             return
         self._timer.stop()
         if self.live is not None:
             self.live.close()
         event.accept()
-
-    def _ask_before_closing(self, running: Sequence[str]) -> None:
-        *before, last = [say(f"session.jobs.{job}") for job in running]
-        words = f"{', '.join(before)} {say('session.and')} {last}" if before else last
-        many = "many" if len(running) > 1 else "one"
-        question = say(f"session.runs_{many}", what=f"{words[:1].upper()}{words[1:]}")
-        self.bar.ask(
-            question,
-            [
-                Action(say("session.keep"), self.leave),
-                Action(say("session.end_all"), lambda: self._end_all(time.monotonic())),
-                Action(say("session.cancel"), lambda: None),
-            ],
-        )
-
-    @property
-    def _running(self) -> list[str]:
-        return [job for job in JOBS if self.session.running(job)]
-
-    def _end_all(self, since: float) -> None:
-        """End what runs, the decoder before the recorder, and close once all has ended."""
-        running = self._running
-        if not running:
-            self.leave()
-            return
-        late = time.monotonic() > since + _END_S
-        others = [job for job in running if job != "recorder"]
-        for job in others or running:
-            # A recorder ends when the disk lets it: killed, it would lose what waits.
-            if not self.session.jobs[job].stopping or (late and job != "recorder"):
-                self.session.stop(job)
-        self.bar.show_message(say("session.ending"), "checking")
-        QTimer.singleShot(_POLL_MS, self, lambda: self._end_all(since))
 
     def _first_step(self) -> str:
         for job, step in (("decoder", "run"), ("cue", "calibrate"), ("fit", "fit")):
@@ -259,24 +301,15 @@ class SessionWindow(QMainWindow):
 
     def _follow_settings(self) -> None:
         """Read the streams that the settings name."""
-        settings = self.session.settings
-        signal, markers = settings.signal, settings.of_role("markers")
-        wanted: tuple[Any, ...] = ()
-        if signal is not None:
-            other = markers[0].name if markers else None
-            if settings.plan is not None:
-                other = cues_name(settings.outlet)
-            wanted = (signal.name, signal.source_id or None, settings.outlet, other)
+        wanted = streams_of(self.session)
         if wanted == self._live_for:
             return
         if self.live is not None:
             self.live.close()
-        self._live_for, self.live = wanted, None
-        if wanted:
-            name, source_id, decode, other = wanted
-            self.live = self._connect(
-                stream=name, source_id=source_id, decode=decode, markers=other
-            )
+        self._live_for = wanted
+        self.live = self._connect(**wanted) if wanted else None
+        self.watch.read(self.live)
+        self.small.read(self.live)
         for page in self.pages.values():
             page.live = self.live
 
@@ -288,12 +321,17 @@ class SessionWindow(QMainWindow):
         self._set_keys([*page.buttons, *page.keys, *([page.primary] if page.primary else [])])
 
     def _set_keys(self, actions: Sequence[Action]) -> None:
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
-        self._shortcuts = []
-        for action in actions:
-            if action.key and action.enabled:
-                shortcut = QShortcut(QKeySequence(action.key), self)
-                shortcut.activated.connect(lambda call=action.call: self.do(call))
-                self._shortcuts.append(shortcut)
+        self._calls = {action.key: action.call for action in actions if action.enabled}
+        for key in self._calls.keys() - self._shortcuts.keys() - {""}:
+            self._shortcuts[key] = QShortcut(QKeySequence(key), self)
+            self._shortcuts[key].activated.connect(partial(self._press, key))
+        for key, shortcut in self._shortcuts.items():
+            shortcut.setEnabled(key in self._calls)
+
+    def _press(self, key: str) -> None:
+        self.do(self._calls[key])
+
+
+def open_in_desktop(path: Path) -> None:
+    """Open a file or folder as the desktop does."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -99,6 +99,10 @@ def _octagon(painter: QPainter, ink: str) -> None:
     painter.drawPolygon(QPolygonF(points))
 
 
+def _stop(painter: QPainter, ink: str, ground: str) -> None:
+    _octagon(painter, ink)
+
+
 def _cross(painter: QPainter, ink: str, reach: float, width: float = 1.8) -> None:
     painter.setPen(_pen(ink, width))
     for sign in (1, -1):
@@ -174,6 +178,7 @@ _SHAPES: dict[str, tuple[Callable[[QPainter, str, str], None], str, str]] = {
     "know": (_know, "text2", "bg0"),
     "pin": (_pin, "accent", "bg0"),
     "square": (_square, "warn", "bg0"),
+    "stop": (_stop, "text", "bg0"),
     "dot": (_dot, "text", "bg0"),
     "ring": (_ring, "text2", "bg0"),
 }

@@ -1,20 +1,21 @@
 """Streams and jobs of a session, made up."""
 
 from rtbrain.view.streams.session import SessionUpdate
+from tests.view.stub import StubSession
 
 
-class Streams:
+class Streams(StubSession):
     """The streams of a session: it notes how it was opened, and whether it was closed."""
 
     made: list["Streams"] = []  # noqa: RUF012
 
     def __init__(self, **named):
-        self.named, self.closed, self.feeds, self.bad, self.montage = named, False, (), {}, None
-        self.wrong_amplitude = ""
+        super().__init__()
+        self.named, self.closed, self.now = named, False, 1.0
         Streams.made.append(self)
 
     def poll(self):
-        return SessionUpdate(1.0)
+        return SessionUpdate(self.now)
 
     def close(self):
         self.closed = True
@@ -34,3 +35,7 @@ class Runs:
     def kill(self):
         self.killed = self.stopping = True
         self.running = False
+
+    def end(self, exit_code, *output):
+        """End by itself."""
+        self.running, self.exit_code, self.output = False, exit_code, output

@@ -1,5 +1,7 @@
 """The frame of the console: steps, actions, questions and errors, with pages made for the test."""
 
+import gc
+
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QDialog
@@ -24,6 +26,8 @@ def window(qtbot, tmp_path):
     made.show()
     yield made
     made.leave()
+    del made
+    gc.collect()  # here, and not in a thread of a later test
 
 
 def test_alt_and_a_number_show_each_step(qtbot, window):

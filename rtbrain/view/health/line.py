@@ -26,7 +26,7 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, ToolTips
 
 _EDGE_PX, _PAD_PX, _GAP_PX, _ICON_PX = 8, 14, 6, 12
-_LABEL_PX, _VALUE_PX, _NOTE_PX, _CLOCK_PX = 11.5, 14, 12.5, 18
+_LABEL_PX, _VALUE_PX, _NOTE_PX, _CLOCK_PX, _ELAPSED_PX = 11.5, 14, 12.5, 18, 24
 _LEAST_PX = 64  # of an elided value
 _WIDE_PX = 1600
 _ALARM_ICON_PX, _TITLE_PX, _SENTENCE_PX = 24, 19, 13
@@ -52,6 +52,7 @@ class LineText:
     waiting: tuple[Alarm, ...] = ()
     over: str = ""  # what has just ended
     clock: str = ""
+    elapsed: str = ""  # time of the recording, large, in place of the clock
 
 
 class StatusLine(QWidget):
@@ -74,7 +75,8 @@ class StatusLine(QWidget):
 
     def show_text(self, text: LineText) -> None:
         """Show this, if it is new."""
-        text = replace(text, clock=f"{datetime.now():%H:%M:%S}")
+        if not text.elapsed:
+            text = replace(text, clock=f"{datetime.now():%H:%M:%S}")
         if text == self.shown:
             return
         before, self.shown = self.shown, text
@@ -112,7 +114,7 @@ class StatusLine(QWidget):
         painter.fillRect(self.rect(), QColor(getattr(theme, ground) if ground else theme.bg2))
         middle = self.height() / 2
         left = paint_pill(painter, theme.px(_EDGE_PX), middle, shown.recording, theme, ground)
-        self._paint_clock(painter, ground)
+        left = self._paint_clock(painter, left, ground)
         self._placed = []
         if shown.alarm is not None:
             self._paint_alarm(painter, left, shown.alarm)
@@ -139,16 +141,28 @@ class StatusLine(QWidget):
 
     @property
     def _right(self) -> float:
-        """Where the clock begins, px."""
+        """Where the clock begins, px; the end of the line where there is none."""
+        if self.shown.elapsed:
+            return float(self.width())
         clock = QFontMetricsF(self._theme.font(_CLOCK_PX, 600)).horizontalAdvance("00:00:00")
         return self.width() - clock - self._theme.px(16)
 
-    def _paint_clock(self, painter: QPainter, ground: str) -> None:
-        theme = self._theme
-        painter.setFont(theme.font(_CLOCK_PX, 600))
+    def _paint_clock(self, painter: QPainter, left: float, ground: str) -> float:
+        """Paint the clock at the end, or the time of the recording; gives where cells may begin."""
+        theme, shown = self._theme, self.shown
         painter.setPen(QColor(getattr(theme, f"on_{ground}") if ground else theme.text))
+        if shown.elapsed:
+            if ground or shown.over:
+                return left
+            x, font = left + theme.px(_PAD_PX), theme.font(_ELAPSED_PX, 600)
+            painter.setFont(font)
+            painter.setPen(QColor(theme.text if shown.recording != "none" else theme.text2))
+            painter.drawText(QRectF(x, 0, self.width() - x, self.height()), _MIDDLE, shown.elapsed)
+            return x + QFontMetricsF(font).horizontalAdvance("00:00:00") + theme.px(4)
+        painter.setFont(theme.font(_CLOCK_PX, 600))
         box = QRectF(self._right, 0, self.width() - self._right, self.height())
-        painter.drawText(box, _MIDDLE, self.shown.clock)
+        painter.drawText(box, _MIDDLE, shown.clock)
+        return left
 
     # The cells
 

@@ -6,7 +6,7 @@ import sys
 import platformdirs
 import pytest
 
-from rtbrain.console.run import sole_console
+from rtbrain.console.sole import sole_console
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def in_another_process(folder, run):
     code = (
         "import sys, platformdirs; from pathlib import Path\n"
         "platformdirs.user_runtime_path = lambda *a, **b: Path(sys.argv[2])\n"
-        "from rtbrain.console.run import sole_console\n"
+        "from rtbrain.console.sole import sole_console\n"
         "try:\n"
         "    with sole_console(Path(sys.argv[1]), lambda: True) as sole: print(sole)\n"
         "except Exception as error: print(error)\n"

@@ -1,0 +1,80 @@
+"""What the transport bar says: of jobs that end by themselves, of the disk, of the recording."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from rtbrain.console.folder import Session
+from rtbrain.console.jobs import KILLED
+from rtbrain.console.watch import Watch
+from tests.conftest import montage_of
+from tests.console.stub import Runs, Streams
+
+
+@pytest.fixture
+def watch(tmp_path):
+    return Watch(Session(tmp_path))
+
+
+def with_job(watch, name, *argv):
+    job = watch._session._jobs[name] = Runs(name)
+    job.argv = argv
+    return job
+
+
+def test_a_recorder_that_was_killed_is_an_alarm_at_once_and_no_longer_once_another_runs(watch):
+    job = with_job(watch, "recorder", "record", "runs/run-01.xdf")
+    assert watch.update().recording.state == "none"  # its status is not heard yet
+    assert {cell.key: cell.value for cell in watch.cells(watch.update())}[
+        "recording"
+    ] == "run-01.xdf"
+    job.end(KILLED)
+    assert watch.update().recording.state == "failed"
+    assert [alarm.key for alarm in watch.alarms.active] == ["recording_failed"]
+    assert watch.news([job]) == [
+        "A recording has ended: it was killed, or crashed. Start it again, or look at the log "
+        "(Ctrl+J)."
+    ]
+    with_job(watch, "recorder", "record", "runs/run-02.xdf")
+    watch.update()
+    assert not watch.alarms.active
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_recording_that_somebody_ended_is_no_alarm(watch, exit_code):
+    job = with_job(watch, "recorder", "record", "runs/run-01.xdf")
+    job.stop()
+    job.exit_code = exit_code
+    watch.update()
+    assert not watch.alarms.active
+    assert not watch.news([job])
+
+
+def test_a_decoder_that_ended_with_an_error_is_an_alarm_with_its_reason_and_escape_is_none(watch):
+    job = with_job(watch, "decoder", "decode")
+    job.end(2, "rtbrain: stream 'amp' has 96 channels, the decoder was fitted on 128.")
+    watch.update()
+    assert [alarm.key for alarm in watch.alarms.active] == ["decoder_stopped"]
+    (line,) = watch.news([job])
+    assert "A decoder has ended: stream 'amp' has 96 channels" in line
+    job.stopping = True
+    watch.update()
+    assert not watch.alarms.active
+
+
+def test_the_disk_is_told_in_bytes_and_hours_of_this_signal_and_is_looked_at_when_few(
+    watch, monkeypatch
+):
+    usage = namedtuple("usage", "free")
+    free = 36e9
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free))
+    live = Streams()
+    live.montage = montage_of(50, 1000.0)  # 0.2 MB a second: 50 h
+    watch.read(live)
+    disk = {cell.key: cell for cell in watch.cells(watch.update())}["disk"]
+    assert (disk.value, disk.note, disk.icon) == ("36 GB", "50 h left", "fine")
+    free = 0.72e9
+    watch._free_at = -1e9
+    disk = {cell.key: cell for cell in watch.cells(watch.update())}["disk"]
+    assert (disk.note, disk.icon) == ("1.0 h left", "look")
