@@ -1,11 +1,20 @@
-"""Buttons that show their key, and the action bar, where questions are asked too."""
+"""Buttons that show their key, the action bar, where questions are asked too, and keys."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -24,6 +33,9 @@ from rtbrain.view.theme import Theme, fill, plain_label, set_tip
 BAR_PX = 56
 _BUTTON_PX, _ROW_PX = 36, 30
 _PAD_PX, _GAP_PX, _KEY_PX = 16, 8, 20
+
+_ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+_PRESSES = (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride)
 
 
 class KeyButton(QPushButton):
@@ -248,3 +260,37 @@ class ActionBar(QWidget):
             button.show_action(action, primary=action is primary)
             button.show()
         self._reason.setText(reason)
+
+
+class ConsoleKeys(QObject):
+    """A filter over all windows of the console, dialogs and menus too.
+
+    Parameters
+    ----------
+    escape : callable
+        Stops outputs; returns whether there were any. Where there were none, Esc closes what it
+        closes elsewhere.
+    """
+
+    def __init__(self, parent: QObject, escape: Callable[[], bool]) -> None:
+        super().__init__(parent)
+        self._escape = escape
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Take Esc before anything else does, and Space and Enter on buttons."""
+        if event.type() not in _PRESSES or not isinstance(event, QKeyEvent):
+            return False
+        if event.key() == Qt.Key.Key_Escape:
+            return self._escape()
+        if not isinstance(watched, QAbstractButton):
+            return False
+        if event.key() == Qt.Key.Key_Space:
+            return True
+        if event.key() in _ENTER and event.type() == QEvent.Type.KeyPress:
+            if not event.isAutoRepeat():
+                watched.click()
+            return True
+        return False

@@ -13,10 +13,9 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout
 from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.closing import Closing
 from rtbrain.console.commands import stop_outputs, streams_of, view_command
-from rtbrain.console.controls import ActionBar, KeyButton
+from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
-from rtbrain.console.keys import ConsoleKeys
 from rtbrain.console.menus import ConsoleMenus
 from rtbrain.console.page import STEPS, Action, Page
 from rtbrain.console.rail import Rail
