@@ -272,12 +272,14 @@ def _runs(
     on_note: Callable[[str], None],
 ) -> list[_Run]:
     """Cues of a recording by their plans; none where it has none, or markers of another."""
-    markers = [
-        (one.onset_s, one.text) for one in sorted(recording.events, key=lambda one: one.onset_s)
-    ]
+    events = sorted(recording.events, key=lambda one: one.onset_s)
     if labels.plan is not None:
         plan = load_settings(labels.plan, CuePlan)
-        return [_run(plan, classes, [one for one in markers if one[1] in classes])]
+        cues = [(one.onset_s, one.text) for one in events if one.text in classes]
+        return [_run(plan, classes, cues)]
+    # Marks of people and markers of other programs may have the names of classes.
+    senders = {one.stream for one in events if is_plan(one.text)}
+    markers = [(one.onset_s, one.text) for one in events if one.stream in senders]
     starts: list[int] = []
     begun = False  # whether cues of the plan came: else it stands there once more
     for number, (_, text) in enumerate(markers):

@@ -28,13 +28,15 @@ from rtbrain.types import Floats, Montage, Times
 class Event:
     """Event by its onset, in seconds from the first sample; a moment lasts 0 s.
 
-    `about` is what else is known of it, by names of columns.
+    `about` is what else is known of it, by names of columns, `stream` the stream that sent it in a
+    file of several.
     """
 
     onset_s: float
     duration_s: float
     text: str
     about: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    stream: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -202,6 +202,22 @@ def test_a_recording_that_began_late_or_holds_two_runs_has_its_design_too() -> N
         assert set(np.unique(design(np.random.default_rng(1)))) == {0, 1}
 
 
+def test_marks_of_people_and_of_other_programs_are_no_cues_of_the_screen() -> None:
+    markers = on_screen()
+    own = [Event(s, 0.0, text, stream="rtbrain-cues") for s, text in markers]
+    others = [Event(0.1 + s, 0.0, "go", stream="rtbrain-view-marks") for s in range(0, 300, 3)]
+    events = (*own, *others)
+    found = [
+        states_from_markers(np.arange(5, 400, 0.5), one, ("rest", "go")) for one in (own, events)
+    ]
+    np.testing.assert_array_equal(found[0].rows, found[1].rows)
+    np.testing.assert_array_equal(found[0].targets, found[1].targets)
+    recording = replace(cued(SCREEN)[0], events=events)
+    design = stored_design(LABELS, [recording], found[1], 0.0)
+    assert design is not None
+    np.testing.assert_array_equal(design(np.random.default_rng(5)), found[1].targets)
+
+
 def test_markers_of_a_screen_that_do_not_fit_its_plan_are_said_and_shifted() -> None:
     markers = [(s, {"rest": "go", "go": "rest"}.get(text, text)) for s, text in on_screen()]
     recording, _ = cued(SCREEN)

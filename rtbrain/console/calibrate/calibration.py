@@ -116,6 +116,15 @@ class Calibration:
         return self.plan.classes[-1]
 
     @property
+    def marker_stream(self) -> str:
+        """Name of the stream whose markers count; empty where it is a trigger channel."""
+        settings = self.session.settings
+        if self.source == "screen":
+            return cues_name(settings.outlet)
+        names = [used.name for used in settings.of_role("markers")]
+        return next(iter(names), "") if self.source == "markers" else ""
+
+    @property
     def wanted(self) -> int | None:
         """Blocks of each class that are planned; None where another program shows them."""
         return self.plan.n_per_class if self.source == "screen" else None
@@ -209,7 +218,9 @@ class Calibration:
         if live is not None and montage is not None and montage.n_channels:
             good = 1 - len(live.bad) / montage.n_channels
         counter.look(update.now, recording=True, good=good)
-        markers = () if self.source == "trigger" else update.markers
+        name = self.marker_stream
+        sent = zip(update.markers, update.marker_streams, strict=True)
+        markers = [marker for marker, stream in sent if stream == name]
         counter.take(update.now, update.chunks, markers)
 
     def poll(self, now: float) -> list[str]:
@@ -246,9 +257,7 @@ class Calibration:
         elif source == "screen" and self.recording:
             found = Now(say("calibrate.state.ended"), below=say("calibrate.state.ended_line"))
         elif self.recording and counter is not None:
-            settings = self.session.settings
-            names = [used.name for used in settings.of_role("markers")]
-            name = settings.trigger or next(iter(names), say("calibrate.source.none_markers"))
+            name = self.session.settings.trigger or self.marker_stream
             found = now_of_markers(counter, name, now)
         wanted = self.wanted
         earlier = collected(self.earlier, self.classes)

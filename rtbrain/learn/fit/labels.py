@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, list_words
-from rtbrain.marks import screen_blocks
+from rtbrain.marks import is_plan, screen_blocks
 from rtbrain.recording.recording import Event
 from rtbrain.types import Floats, Ints, Mask, Times
 
@@ -171,13 +171,13 @@ def states_from_markers(
 def _cued(
     events: Sequence[Event], classes: Sequence[str], on_note: Callable[[str], None]
 ) -> Sequence[Event]:
-    """Events as they are, or blocks of the cue screen."""
-    ordered = sorted(events, key=lambda event: event.onset_s)
-    blocks = screen_blocks([(event.onset_s, event.text) for event in ordered])
+    """Events as they are, or blocks of the cue screen, whatever others sent."""
+    senders = {event.stream for event in events if is_plan(event.text)}
+    shown = sorted((e for e in events if e.stream in senders), key=lambda event: event.onset_s)
+    blocks = screen_blocks([(event.onset_s, event.text) for event in shown])
     if blocks is None:
         return events
-    reasons = Counter(block.left_out for block in blocks if block.left_out)
-    if reasons:
+    if reasons := Counter(block.left_out for block in blocks if block.left_out):
         why = ", ".join(f'{count} by "{reason}"' for reason, count in sorted(reasons.items()))
         on_note(f"{reasons.total()} of {len(blocks)} cues are left out: {why}")
     return [

@@ -255,7 +255,10 @@ def _read(path: Path, wanted: str | None) -> Recording:
             placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
             texts = (text for _, text in of_one)
             lasting_s = _durations(one, len(of_one))
-            events += map(Event, placed.tolist(), lasting_s, texts)
+            events += [
+                Event(at_s, lasts_s, text, stream=one.text("name"))
+                for at_s, lasts_s, text in zip(placed.tolist(), lasting_s, texts, strict=False)
+            ]
     triggers: list[Event] = []
     logs = [one for one in streams if one.is_text and one.text("type") == TRIGGERS_TYPE]
     for one in logs:

@@ -54,6 +54,7 @@ class SessionUpdate:
     other_decoder: bool = False  # the decoder so far reads other channels: discard what it reported
     detections: Sequence[ReceivedDetection] = ()  # that the decoder sent
     recorder_events: Sequence[StatusEvent] = ()  # field ``recorder``: name of its status stream
+    marker_streams: Sequence[str] = ()  # name of the stream of each marker
 
 
 class ViewSession:
@@ -100,6 +101,7 @@ class ViewSession:
         events: list[StatusEvent] = []
         recorders: list[StatusEvent] = []
         markers: list[tuple[float, str]] = []
+        senders: list[str] = []
         for key, inlet in self._inlets.items():
             if isinstance(inlet, SignalInlet):
                 chunks += inlet.pull()
@@ -107,6 +109,7 @@ class ViewSession:
                 decodes += inlet.pull()
             elif isinstance(inlet, TextInlet) and key.startswith("markers:"):
                 markers += [(t, plain_text(text, MAX_TEXT_CHARS)) for t, text in inlet.pull()]
+                senders += [inlet.name] * (len(markers) - len(senders))
             elif isinstance(inlet, TextInlet) and key == "events":
                 parsed = [parse_detection(t, line) for t, line in inlet.pull()]
                 detections += [found for found in parsed if found is not None]
@@ -124,7 +127,16 @@ class ViewSession:
         self.feeds = self._update_states(now)
         self._release_lost(now)
         return SessionUpdate(
-            now, chunks, decodes, events, markers, new_montage, other_decoder, detections, recorders
+            now,
+            chunks,
+            decodes,
+            events,
+            markers,
+            new_montage,
+            other_decoder,
+            detections,
+            recorders,
+            senders,
         )
 
     def mark(self, label: str, bad: bool) -> None:

@@ -78,7 +78,10 @@ def run(page, now, markers=(), signal=None, gap=0):
         n = round(100 * (signal[1] - signal[0]))
         stamps = signal[0] + np.arange(n) / 100
         chunks = [Chunk(np.zeros((4, n), np.float32), stamps, round(100 * signal[0]), gap)]
-    page.take(SessionUpdate(now, chunks, markers=list(markers)))
+    names = [page.model.marker_stream] * len(markers)
+    others = [(now, "rest"), (now, "speech")]  # marks of a person, or of another program
+    names += ["rtbrain-view-marks", "amp-markers"]
+    page.take(SessionUpdate(now, chunks, markers=[*markers, *others], marker_streams=names))
     page.draw(now)
 
 
