@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from rtbrain.check.doctor.signal import (
 from rtbrain.errors import RtbrainError, list_words
 from rtbrain.signal.reference import contact_rows
 from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
+from rtbrain.view.texts import say
 
 _LOOK_EVERY_S = 0.2
 _READ_EVERY_S, _PULL_S, _PIECE_S = 1.0, 0.2, 0.1
@@ -34,6 +36,7 @@ _SETTLED_S = 2.5  # until all streams have shown themselves
 _SILENT_S = 1.5
 _STAMP_BYTES, _VALUE_BYTES = 9, 4  # of a sample in a recording
 _MAX_MEASUREMENTS = 3
+_LONGEST_DELAY_S = 60.0
 _END_S = 1.0  # what does not answer by then is left to its thread
 _LISTED = 4
 OF_SIGNAL = ("unit", "mains", "rate", "contacts", "delay")
@@ -281,17 +284,16 @@ class Doctor:
             # Other work slows a measurement, and nothing makes one faster than the decoder is.
             if known and not (late and len(known) < _MAX_MEASUREMENTS):
                 continue
-            process = start_measuring(job)
-            while not self._stop.is_set():
-                try:
+            process, end = start_measuring(job), time.monotonic() + _LONGEST_DELAY_S
+            printed: bytes | None = None
+            while printed is None and time.monotonic() < end and not self._stop.is_set():
+                with suppress(subprocess.TimeoutExpired):
                     printed, _ = process.communicate(timeout=_LOOK_EVERY_S)
-                except subprocess.TimeoutExpired:
-                    continue
-                self._delays[job] = [*known, read_delay(printed)]
-                break
-            else:
+            if printed is None:
                 process.kill()
                 process.communicate()
+            unknown = Delay(problem=say("doctor.delay.too_long", seconds=f"{_LONGEST_DELAY_S:g}"))
+            self._delays[job] = [*known, unknown if printed is None else read_delay(printed)]
 
     def _bytes_per_s(self) -> float:
         signal = self.signal
@@ -320,8 +322,16 @@ def examine(expected: Expected, within_s: float) -> tuple[Check, ...]:
             checks = doctor.checks()
             waits = [one for one in checks if one.state == "checking"]
             known = {one.key for one in checks} >= {"disk", "ports", "time", "computer"}
-            if (known and not waits) or time.monotonic() >= end:
+            if known and not waits:
                 return checks
+            if time.monotonic() >= end:
+                return in_order(_not_done(one, within_s) for one in checks)
             time.sleep(_LOOK_EVERY_S)
     finally:
         doctor.close()
+
+
+def _not_done(check: Check, within_s: float) -> Check:
+    if check.state != "checking":
+        return check
+    return replace(check, state="unchecked", finding=say("doctor.no_time", seconds=f"{within_s:g}"))

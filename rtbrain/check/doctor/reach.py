@@ -164,7 +164,7 @@ def check_names(streams: Sequence[FoundStream], expected: Expected) -> Check:
     """Whether two streams have one name: by it alone, the wrong one may be read."""
     several = {name: n for name, n in Counter(one.name for one in streams).items() if n > 1}
     if not several:
-        return judge("names", "fine", "unique", n=len(streams))
+        return judge("names", "fine", "unique")
     used = [name for name in (expected.stream, expected.markers) if name in several]
     names = list_words(used or list(several), _LISTED)
     words: Words = {"names": names, "n": several[(used or list(several))[0]]}

@@ -108,6 +108,7 @@ def test_the_command_fails_where_something_must_be_fixed(monkeypatch):
     assert done.exit_code == 1
     assert f"there is no stream {name}" in done.stdout
     assert "1 to fix" in done.stdout
+    assert "measuring" not in done.stdout
     fine = module.judge("disk", "fine", "free", free="3 GB")
     monkeypatch.setattr("rtbrain.apps.doctor.examine", lambda expected, within_s: (fine,))
     done = run(app, ["doctor", "--json"], obj=_Flags())
