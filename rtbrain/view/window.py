@@ -84,7 +84,8 @@ class MainWindow(QMainWindow):
             "spectrum": self.spectra,
             "contacts": ElectrodePanel(session, self._theme),
         }
-        self.hidden = {str(name) for name in _listed(settings.value("window/hidden"))} & set(PANELS)
+        hidden = settings.value("window/hidden") or []  # Qt unpacks a list of a single name
+        self.hidden = set(PANELS).intersection(hidden if isinstance(hidden, list) else [hidden])
         self._compose()
         self.marks = OperatorMarks(self, session, outlet, MarkLabels(settings), self.show_message)
         self.menus = Menus(self, self._commands(), self.marks, self.panels.values())
@@ -118,11 +119,14 @@ class MainWindow(QMainWindow):
         self.menus.message.setText(text)
         self._forget.start()
 
+    def pause_timers(self) -> None:
+        """Neither poll nor draw any more, but for who calls `take` and `draw_all`."""
+        for timer in (self._polling, self._drawing, self._painted):
+            timer.stop()
+
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Save the layout and close the streams."""
-        self._polling.stop()
-        self._drawing.stop()
-        self._painted.stop()
+        self.pause_timers()
         self._settings.setValue("window/geometry", self.saveGeometry())
         self._settings.setValue("window/contact", self.spectra.contact)
         self._settings.sync()
@@ -259,9 +263,10 @@ class MainWindow(QMainWindow):
         update = self._session.poll()
         # A window's request to decoders is not an event in the signal.
         markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
-        self._take(replace(update, markers=markers))
+        self.take(replace(update, markers=markers))
 
-    def _take(self, update: SessionUpdate) -> None:
+    def take(self, update: SessionUpdate) -> None:
+        """Show the result of a poll."""
         self.health.take(update)
         for panel in self.panels.values():
             panel.take(update)
@@ -279,14 +284,15 @@ class MainWindow(QMainWindow):
         # Qt paints before this timer fires. It is set first so that drawing continues whatever
         # fails: a frozen picture would look live.
         self._painted.start()
-        self._draw_all(lsl_clock())
+        self.draw_all(lsl_clock())
 
     def _schedule_draw(self) -> None:
         took_s = time.monotonic() - self._began
         self._interval.drawn(took_s)
         self._drawing.start(max(1, round(1000 * (self._interval.interval_s - took_s))))
 
-    def _draw_all(self, now: float) -> None:
+    def draw_all(self, now: float) -> None:
+        """Draw everything as it is at a time of the LSL clock, s."""
         session = self._session
         self.decoding.page_s = _HUGE_PAGE_S if self._huge else _PAGE_S
         self.panels["decode"].band_s = self.panels["signal"].page_s
@@ -339,8 +345,3 @@ class MainWindow(QMainWindow):
             self.show_message(say("frame.no_picture", error=error))
         else:
             self.show_message(say("frame.saved", path=path))
-
-
-def _listed(value: object) -> list[object]:
-    """Saved list; Qt gives one that has a single entry back without its list."""
-    return list(value) if isinstance(value, list) else [value] if value else []

@@ -37,6 +37,7 @@ STATES = """live replay faults amplifier recording no_signal other failed lost s
 invalid stopped_decoder unit disk markers two_alarms seen over waiting choosing no_decoder paused
 log details keys"""
 # The larger sizes show what differs there; all states are shown in the smallest.
+_LOST = ("lost", "no_signal", "two_alarms", "seen")
 FEW = ("live", "lost", "waiting", "invalid")
 
 
@@ -66,7 +67,7 @@ class Staged:
         state = self.state
         origin = {"replay": "replay", "faults": "fault injection", "amplifier": ""}
         made_of = origin.get(state, "synthetic")
-        lost = state in ("lost", "no_signal", "two_alarms", "seen")
+        lost = state in _LOST
         there = "absent" if self.montage is None else "stalled" if lost else "live"
         signal = StreamHealth(
             "" if there == "absent" else "ward-amp", "signal", there, made_of, 2048.0, 2048.01,
@@ -102,7 +103,7 @@ class Staged:
         """What came in the last minute, a second at a time."""
         if self.montage is None:
             return [SessionUpdate(NOW)]
-        lost = self.feeds[0].state == "stalled"
+        lost = self.state in _LOST
         n = round(PAGE_S * SFREQ_HZ)
         signal = brain_like(len(self.montage.names), n, SFREQ_HZ)
         end = NOW - 4.2 if lost else NOW
@@ -193,24 +194,23 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
         make_chain=build_display_chain,
         theme=theme,
     )
-    window._polling.stop()
-    window._drawing.stop()
+    window.pause_timers()
     window.resize(*SIZES[size])
     window.show()
     QApplication.processEvents()
     if state == "over":
         session.feeds = (replace(session.feeds[0], state="stalled", lost=0), *session.feeds[1:])
-    window._draw_all(NOW - PAGE_S)
+    window.draw_all(NOW - PAGE_S)
     for number, update in enumerate(session.past()):
         if state != "markers":
             heard = replace(session.feeds[-1], received=number)
             session.feeds = (*session.feeds[:-1], heard)
-        window._take(update)
+        window.take(update)
     if state == "over":
         session.feeds = session._feeds()
-    window._take(SessionUpdate(NOW))
+    window.take(SessionUpdate(NOW))
     window.spectra.choose(session.montage.names[17] if session.montage else "")
-    if state == "seen":
+    for _ in range(3 * (state == "seen")):
         window._see()
     if state == "paused":
         window._toggle_pause()
@@ -219,7 +219,7 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
         getattr(window, state).toggle()
     window._line_at = -math.inf
     for _ in range(2):
-        window._draw_all(NOW)
+        window.draw_all(NOW)
         QApplication.processEvents()
     return window
 

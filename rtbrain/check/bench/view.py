@@ -1,16 +1,17 @@
 """`rtbrain bench view`: redraws a second, and what the window's process takes while it runs."""
 
 import itertools
+import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
@@ -22,17 +23,20 @@ from rtbrain.processes import (
     require_running,
     running_command,
 )
+from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode
 from rtbrain.types import Chunk, Floats, Montage
 from rtbrain.units import to_samples
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK
 from rtbrain.view.traces.panel import TracePanel
+from rtbrain.view.window import MainWindow
 
 _SFREQ_HZ = 2048.0
 _PAGE_S = 10.0
 _REDRAWS_HZ = 20.0
 _SHAFT = 8
+_HOP_S = 0.25
 _WIDTH_PX, _HEIGHT_PX = 1280, 800
 _LIVE = StreamHealth("bench", "signal", "live", "", _SFREQ_HZ, _SFREQ_HZ, 0, 0, 0.0, 0.0, 0.0)
 _REPEATS, _PLAIN_REPEATS = 100, 5
@@ -78,18 +82,42 @@ def measure_rows(n_channels: int) -> list[BenchRow]:
             timing = measure(redraw, repeats=_REPEATS, warmup=10)
             name = f"traces, {mode}, {n} channels: {1e3 / timing.median_ms:.0f} redraws a second"
             rows.append(BenchRow.of(name, timing, plain, reference.median_ms))
+        timing = measure(pages.window(), repeats=_REPEATS, warmup=10)
+        share = timing.median_ms * _REDRAWS_HZ / 1e3
+        name = f"the whole window, {n} channels: {share:.2f} of a core"
+        rows.append(BenchRow.of(name, timing, plain, reference.median_ms))
     return rows
 
 
 class _Steady:
-    """What the panel asks of a session, of a signal that is always there."""
+    """What the window asks of a session, of a signal and decodes that are always there."""
 
-    feeds = (_LIVE,)
+    feeds = (_LIVE, *(replace(_LIVE, kind=kind) for kind in ("decode", "status", "record")))
     marked: frozenset[str] = frozenset()
+    choices, wrong_unit = (), None
+    decode = DecodeHeader("bench-decode", ("move", "rest"), "probability", _HOP_S)
 
     def __init__(self, montage: Montage) -> None:
         self.montage = montage
         self.bad: dict[str, str] = {}
+
+    def choose(self, signal: object) -> None:
+        """There is nothing to choose from."""
+
+    def look_again(self) -> None:
+        """There is nothing to look for."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _NoMarks:
+    """Marks that go nowhere."""
+
+    name = "bench"
+
+    def repeat(self, labels: Iterable[str]) -> None:
+        """Nobody listens."""
 
 
 class Redraws:
@@ -118,6 +146,30 @@ class Redraws:
             panel.take(update)
             panel.draw(update.now)
             panel.canvas.repaint()
+
+        return redraw
+
+    def window(self) -> Callable[[], object]:
+        """A call that takes 0.05 s of signal and decodes in and draws the whole window."""
+        settings = QtCore.QSettings(os.devnull, QtCore.QSettings.Format.IniFormat)
+        window = MainWindow(
+            _Steady(self._montage),  # type: ignore[arg-type]
+            _NoMarks(),  # type: ignore[arg-type]
+            settings,
+            make_chain=None,
+        )
+        window.pause_timers()
+        window.show()
+        self._application.processEvents()
+        updates = map(_with_decodes, self._updates())
+        for update in itertools.islice(updates, to_samples(_PAGE_S, _REDRAWS_HZ)):
+            window.take(update)
+
+        def redraw() -> None:
+            update = next(updates)
+            window.take(update)
+            window.draw_all(update.now)
+            self._application.processEvents()
 
         return redraw
 
@@ -152,6 +204,16 @@ class Redraws:
             data = self._signal[:, numbers % self._signal.shape[1]]
             stamps = numbers / _SFREQ_HZ
             yield SessionUpdate(float(stamps[-1]), (Chunk(data, stamps, first),))
+
+
+def _with_decodes(update: SessionUpdate) -> SessionUpdate:
+    """The same, with a decode where one is due."""
+    due = math.floor(update.now / _HOP_S)
+    if due * _HOP_S <= update.now - 1 / _REDRAWS_HZ:
+        return update
+    values = np.array([0.5 + 0.5 * math.sin(due / 8), 0.5 - 0.5 * math.sin(due / 8)], np.float32)
+    row = ReceivedDecode(due * _HOP_S, update.now, values, True, 1.0, 0.2, 0.01)
+    return replace(update, decodes=(row,))
 
 
 def _signal(n_channels: int) -> Floats:
