@@ -1,5 +1,7 @@
 """The status line, which becomes the alarm line in the same place: nothing moves."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -23,12 +25,12 @@ from rtbrain.view.health.cells import Cell
 from rtbrain.view.health.pill import paint_pill, pill_width
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, ToolTips
+from rtbrain.view.theme import Theme, ToolTips, set_tip
 
 _EDGE_PX, _PAD_PX, _GAP_PX, _ICON_PX = 8, 14, 6, 12
 _LABEL_PX, _VALUE_PX, _NOTE_PX, _CLOCK_PX, _ELAPSED_PX = 11.5, 14, 12.5, 18, 24
-_LEAST_PX = 64  # of an elided value
-_WIDE_PX = 1600
+_LEAST_PX, _SHORT_PX = 64, 120  # of an elided name; the second while cells can be left out
+_NARROW_PX, _WIDE_PX = 1280, 1600
 _ALARM_ICON_PX, _TITLE_PX, _SENTENCE_PX = 24, 19, 13
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
@@ -179,35 +181,40 @@ class StatusLine(QWidget):
         ]
         room = self._right - theme.px(_PAD_PX) - left - theme.px(_EDGE_PX)
         widths = {cell.key: max(self._width(cell), self._widths.get(cell.key, 0)) for cell in cells}
-        excess = sum(widths.values()) - room
-        for cell in sorted(cells, key=lambda cell: -cell.elides):
-            if excess > 0 and cell.elides:
-                spare = max(0.0, self._width(cell) - self._width(cell, elided=True))
-                natural = min(widths[cell.key], self._width(cell))
-                cut = min(excess + widths[cell.key] - natural, spare + widths[cell.key] - natural)
-                widths[cell.key] -= cut
-                excess = sum(widths.values()) - room
+        narrow = self.width() < theme.px(_NARROW_PX)
+        self._elide(cells, widths, room, _SHORT_PX if narrow else _LEAST_PX)
         for cell in reversed(cells.copy()):
-            if excess > 0 and cell.may_go:
-                excess -= widths.pop(cell.key)
+            if sum(widths.values()) > room and cell.may_go:
+                del widths[cell.key]
                 cells.remove(cell)
-        self._widths |= widths if excess <= 0 else {}
+        self._elide(cells, widths, room, _LEAST_PX)
+        self._widths |= widths if sum(widths.values()) <= room else {}
         placed, x = [], left + theme.px(_EDGE_PX)
         for cell in cells:
             placed.append((cell, QRectF(x, 0, widths[cell.key], self.height())))
             x += widths[cell.key]
         return placed
 
-    def _width(self, cell: Cell, *, elided: bool = False) -> float:
+    def _elide(
+        self, cells: Sequence[Cell], widths: dict[str, float], room: float, least_px: float
+    ) -> None:
+        """Make cells narrower until they fit, at most so that names keep their least width."""
+        for cell in sorted(cells, key=lambda cell: -cell.elides):
+            excess = sum(widths.values()) - room
+            if excess > 0 and cell.elides:
+                least = min(widths[cell.key], self._width(cell, self._theme.px(least_px)))
+                widths[cell.key] = max(least, widths[cell.key] - excess)
+
+    def _width(self, cell: Cell, least: float = math.inf) -> float:
         theme = self._theme
         label = QFontMetricsF(theme.font(_LABEL_PX)).horizontalAdvance(cell.label)
         label += theme.px(_ICON_PX + _GAP_PX) if cell.icon else 0
         value = QFontMetricsF(theme.font(_VALUE_PX, 600)).horizontalAdvance(cell.value)
         note = self._note_width(cell)
-        if elided and cell.elides_note:
-            note = min(note, theme.px(_LEAST_PX))
-        elif elided:
-            value = min(value, theme.px(_LEAST_PX))
+        if cell.elides_note:
+            note = min(note, least)
+        else:
+            value = min(value, least)
         return max(label, value + note) + theme.px(2 * _PAD_PX)
 
     def _note_width(self, cell: Cell) -> float:
@@ -279,7 +286,7 @@ class StatusLine(QWidget):
 
     def _sentence(self, alarm: Alarm, width: float, ink: str) -> QTextDocument:
         """The sentence in two lines at most, its names bold; smaller where it needs more."""
-        for px in (_SENTENCE_PX, 12, 11, 10):
+        for px in (_SENTENCE_PX, 12, 11):
             document = QTextDocument()
             document.setDefaultFont(self._theme.font(px))
             document.setDocumentMargin(0)
@@ -313,7 +320,9 @@ class StatusLine(QWidget):
             f"QPushButton {{ background: transparent; color: {ink}; {common} }} {focus}"
         )
         if waiting:
-            self.next.setText(f"+{len(waiting)}   {waiting[0].short}".replace("&", "&&"))
+            more = "" if self.width() < theme.px(_NARROW_PX) else f"   {waiting[0].short}"
+            self.next.setText(f"+{len(waiting)}{more}")
+            set_tip(self.next, waiting[0].title)
         height, right = theme.px(28), self._right - theme.px(14)
         for button in (self.see, self.next):
             if not button.isHidden():
