@@ -121,8 +121,7 @@ class Watch:
             value = say("session.no_signal")
             made.append(Cell("signal", say("status.signal"), value, icon="unchecked", empty=True))
             return tuple(made)
-        level = self.alarms.level
-        of_health = {cell.key: cell for cell in self._health.cells(situation, level)}
+        of_health = {cell.key: cell for cell in self._health.cells(situation, self.alarms.of)}
         made.append(of_health["signal"])
         if self._session.running("decoder"):
             made.append(of_health["age"])

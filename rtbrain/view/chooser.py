@@ -20,6 +20,7 @@ class SignalChooser(QWidget):
 
     def __init__(self, choose: Callable[[StreamSummary], None], again: Callable[[], None]) -> None:
         super().__init__()
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._choose = choose
         self._offered: tuple[StreamSummary, ...] = ()
         self.buttons: list[QPushButton] = []
@@ -57,7 +58,9 @@ class SignalChooser(QWidget):
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
         self.words.setFont(theme.font(14, 600))
-        self.setStyleSheet(f"SignalChooser, QLabel {{ background: {theme.bg0}; }}")
+        edge = f"border: 1px solid {theme.line}; border-radius: 3px;"
+        ground = f"background: {theme.bg0};"
+        self.setStyleSheet(f"SignalChooser {{ {ground} {edge} }} QLabel {{ {ground} }}")
 
     def _press(self, signal: StreamSummary) -> None:
         self.offer("", ())

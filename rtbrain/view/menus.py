@@ -66,8 +66,9 @@ KEYS = (
     Key("next", "&View", "&Next contact", ".", "Spectra of the next contact."),
     Key("previous", "&View", "Pre&vious contact", ",", "Spectra of the previous contact."),
     *(
-        Key(name, "&View", say(f"frame.panels.{name}"), f"Ctrl+{number}", say("frame.panel"), True)
+        Key(name, "&View", panel, f"Ctrl+{number}", say("frame.panel", panel=panel), True)
         for number, name in enumerate(PANELS, 1)
+        for panel in [say(f"frame.panels.{name}")]
     ),
     Key("seen", "&View", "&Seen", "Ctrl+K", "Shrink the alarm to its cell."),
     Key("log", "&View", "&Log", "Ctrl+J", "Show what has happened."),

@@ -319,7 +319,7 @@ class MainWindow(QMainWindow):
         self._line_at = now
         self.health.rate = self._interval.text
         situation = self.health.situation(now)
-        cells = self.health.cells(situation, alarms.level)
+        cells = self.health.cells(situation, alarms.of)
         state, waiting = situation.recording.state, tuple(alarms.waiting)
         self.line.show_text(LineText(state, cells, alarms.shown, waiting, alarms.over(now)))
         if self.log.isVisible():

@@ -84,10 +84,9 @@ class Alarms:
         t, text = self._over
         return text if t <= now < t + _OVER_S else ""
 
-    def level(self, cell: str) -> str:
-        """How a cell of the status line looks for its alarms: fix, look or nothing."""
-        of_cell = [alarm.high for alarm in self.active if alarm.cell == cell]
-        return "" if not of_cell else "fix" if any(of_cell) else "look"
+    def of(self, cell: str) -> Alarm | None:
+        """The highest alarm of a cell of the status line, seen or not."""
+        return next((alarm for alarm in self.active if alarm.cell == cell), None)
 
     def note(self, kind: str, text: str) -> None:
         """Add a line to the log."""

@@ -9,7 +9,7 @@ import psutil
 
 from rtbrain.errors import list_words
 from rtbrain.stream_names import is_manual_marks, sender_of
-from rtbrain.view.alarms.conditions import Situation
+from rtbrain.view.alarms.conditions import Alarm, Situation
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.decodes.words import explain
 from rtbrain.view.health.indicators import (
@@ -127,8 +127,8 @@ class Health:
             markers_silent_s=silent_s,
         )
 
-    def cells(self, now: Situation, level: Callable[[str], str]) -> tuple[Cell, ...]:
-        """All cells, from the left; `level` says how a cell looks for its alarms."""
+    def cells(self, now: Situation, alarm: Callable[[str], Alarm | None]) -> tuple[Cell, ...]:
+        """All cells, from the left; `alarm` gives the highest one of a cell."""
         if now.now >= self._load_at + _LOAD_EVERY_S:
             self._load, self._load_at = psutil.cpu_percent() / 100, now.now
         made = [
@@ -142,7 +142,7 @@ class Health:
             self._load_cell(),
             _disk_cell(now.recording),
         ]
-        return tuple(_alarmed(cell, level(cell.key)) for cell in made)
+        return tuple(_alarmed(cell, alarm(cell.key)) for cell in made)
 
     def _note_lost(self, signal: StreamHealth, now: float) -> None:
         if not self._lost or self._lost[-1][1] != signal.lost:
@@ -317,12 +317,15 @@ def _disk_cell(recording: Recording) -> Cell:
     return Cell("disk", label, free, note, icon, level=level, may_go=not recording.disk_low)
 
 
-def _alarmed(cell: Cell, level: str) -> Cell:
-    """A cell as its alarm makes it look, which never goes."""
-    if not level:
+def _alarmed(cell: Cell, alarm: Alarm | None) -> Cell:
+    """A cell as its alarm makes it look, which never goes, and names it where it says nothing."""
+    if alarm is None:
         return cell
-    icon = "fix" if "fix" in (level, cell.level) else "look"
-    return replace(cell, icon=icon, level=icon, may_go=False, empty=False, wide_only=False)
+    icon = "fix" if alarm.high or cell.level == "fix" else "look"
+    note = cell.note if cell.level else alarm.short
+    return replace(
+        cell, icon=icon, level=icon, note=note, may_go=False, empty=False, wide_only=False
+    )
 
 
 def elapsed(seconds: float) -> str:

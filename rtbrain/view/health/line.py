@@ -208,14 +208,14 @@ class StatusLine(QWidget):
     def _width(self, cell: Cell, least: float = math.inf) -> float:
         theme = self._theme
         label = QFontMetricsF(theme.font(_LABEL_PX)).horizontalAdvance(cell.label)
-        label += theme.px(_ICON_PX + _GAP_PX) if cell.icon else 0
+        label += theme.px(_ICON_PX) + theme.px(_GAP_PX) if cell.icon else 0
         value = QFontMetricsF(theme.font(_VALUE_PX, 600)).horizontalAdvance(cell.value)
         note = self._note_width(cell)
         if cell.elides_note:
             note = min(note, least)
         else:
             value = min(value, least)
-        return max(label, value + note) + theme.px(2 * _PAD_PX)
+        return math.ceil(max(label, value + note)) + 2 * theme.px(_PAD_PX)
 
     def _note_width(self, cell: Cell) -> float:
         font = self._theme.font(_NOTE_PX, 600 if cell.level else 400)

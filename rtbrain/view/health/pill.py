@@ -25,7 +25,7 @@ def pill_width(state: str, theme: Theme, *, alarm: bool = False) -> float:
     words = QFontMetricsF(theme.font(_TYPE_PX, 700)).horizontalAdvance(
         pill_words(state, alarm=alarm)
     )
-    return words + theme.px(2 * _PAD_PX + _ICON_PX + _GAP_PX)
+    return words + 2 * theme.px(_PAD_PX) + theme.px(_ICON_PX) + theme.px(_GAP_PX)
 
 
 def paint_pill(

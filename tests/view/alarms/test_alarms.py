@@ -100,14 +100,15 @@ def test_an_alarm_that_was_seen_stays_in_its_cell_and_a_new_one_shows_full():
     alarms.update(replace(FINE, silent_s=2.0))
     alarms.see()
     assert shown(alarms) is None
-    assert alarms.level("signal") == "fix"
+    assert alarms.of("signal").high
     alarms.update(replace(FINE, silent_s=3.0))
     assert shown(alarms) is None
     alarms.update(replace(FINE, silent_s=4.0, recording=FULL))
     assert shown(alarms) == "recording_failed"
-    assert alarms.level("recording") == alarms.level("signal") == "fix"
+    assert alarms.of("recording").high
+    assert alarms.of("signal").high
     alarms.update(FINE)
-    assert alarms.level("signal") == alarms.level("recording") == ""
+    assert alarms.of("signal") is alarms.of("recording") is None
     alarms.update(replace(FINE, silent_s=2.0))
     assert shown(alarms) == "signal_lost"
 

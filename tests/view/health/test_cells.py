@@ -1,11 +1,13 @@
 """The cells of the status line say how each part is, and what alarms depend on."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.stream.lsl.resolve import StreamSummary
+from rtbrain.view.alarms.conditions import Alarm
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.health.cells import Health, elapsed
 from rtbrain.view.streams.session import SessionUpdate
@@ -35,8 +37,8 @@ class Shown:
     def situation(self, now):
         return self.health.situation(now)
 
-    def cell(self, key, now=100.0, level=""):
-        cells = self.health.cells(self.situation(now), lambda cell: level)
+    def cell(self, key, now=100.0, alarm=None):
+        cells = self.health.cells(self.situation(now), lambda cell: alarm)
         return next(cell for cell in cells if cell.key == key)
 
 
@@ -160,8 +162,12 @@ def test_the_disk_is_in_gigabytes_and_hours(shown):
 
 def test_a_cell_with_an_alarm_is_shown_and_keeps_its_place(shown):
     assert shown.cell("contacts").may_go
-    assert not shown.cell("contacts", level="fix").may_go
-    assert shown.cell("decoder", level="fix").icon == "fix"
+    alarm = Alarm("detections_off", False, "DETECTIONS OFF", "", "decoder", "Detections off")
+    cell = shown.cell("decoder", alarm=alarm)
+    assert (cell.icon, cell.note, cell.may_go) == ("look", "Detections off", False)
+    shown.session.set("signal", lost=512)
+    shown.take(101.0)
+    assert shown.cell("signal", alarm=replace(alarm, high=True)).note == "512 lost"
 
 
 def test_the_load_is_read_every_two_seconds(monkeypatch):
