@@ -108,9 +108,14 @@ def test_a_lost_signal_turns_grey_and_is_hatched_since_and_nothing_moves(panel, 
     ends = 7.0 if scrolling else 2000 / SFREQ_HZ
     assert since.min() == pytest.approx(ends, abs=0.02)
     assert since.max() == pytest.approx(ends + 3, abs=0.02)
+    play(panel, n_samples=6000)  # more than a page: older samples lie where time goes on
+    panel.draw(100 + 5999 / SFREQ_HZ + 3.0)
+    top, _ = scene.ends(list(scene.seen), scene.cache, 20.0)
+    assert np.isnan(top[:, scene.gaps(scene.cache)]).all()
+    assert np.isfinite(top).mean() > 0.6
     session.state = "live"
-    panel.take(update(brain_like(16, 200, SFREQ_HZ), 4000, gap=2000))
-    panel.draw(108.2)
+    panel.take(update(brain_like(16, 200, SFREQ_HZ), 8000, gap=2000))
+    panel.draw(116.1)
     assert scene.old_s == 0
     assert has(pixels(panel), DARK.trace).any()
 

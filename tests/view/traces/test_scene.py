@@ -187,6 +187,8 @@ def test_lines_join_neighbours_but_neither_across_a_break_nor_to_what_is_not_the
         assert upright[9] == (-7, -6)  # nothing there before
         assert upright[12] == (-10, -9)  # broken off
         assert upright[15] == (-9, -2)  # down from the one before
+        flat = segments(low, low, x, joined, wide=False)
+        assert (flat[:, 3] - flat[:, 1] >= 1).all()  # a flat trace is a line, too
 
 
 def test_offset_is_the_median_of_what_is_there():
@@ -252,7 +254,7 @@ def test_a_page_on_which_nothing_is_there_has_no_lines(wide, n_columns):
 
 def test_markers_that_are_near_each_other_share_a_text_that_scrolling_does_not_change():
     rng = np.random.default_rng(1)
-    columns = np.cumsum(rng.integers(1, 60, 300))
+    columns = np.cumsum(rng.integers(1, 140, 300))
     placed = [(int(column), "ripple") for column in columns]
     whole = group_markers(placed, 100, 30)
     assert sum(len(texts) for _, texts in whole) == 300
