@@ -28,3 +28,10 @@ def shown(qtbot):
 
 def image(widget) -> QImage:
     return widget.grab().toImage()
+
+
+def colours(picture, x, y, radius=5):
+    around = range(-radius, radius + 1)
+    return {
+        picture.pixelColor(round(x) + dx, round(y) + dy).name() for dx in around for dy in around
+    }

@@ -88,7 +88,7 @@ def test_detections_of_a_run_are_counted_by_their_number_also_by_one_who_came_la
     decoding = decoding_of()
     take(decoding, events=(summary(sent=30, speech=SPEECH),))
     take(decoding, detections=(ReceivedDetection(100.0, "speech", number=31),))
-    take(decoding, events=(summary(sent=31, speech=SPEECH),))
+    take(decoding, events=(summary(sent=30, speech=SPEECH),))  # sent before it, read after it
     assert decoding.n_detected == 31
     take(decoding, events=(status_event("detecting", calibrated={}, sending=True),))
     assert decoding.n_detected == 0  # another run
@@ -153,12 +153,12 @@ def test_of_many_classes_the_strongest_are_shown_and_keep_their_place():
     base = np.array([0.3, 0.1, 0.2, 0.15, 0.1, 0.1, 0.05])
     take(decoding, decodes=rows([base] * 20))
     assert decoding.shown(105.0) == [1, 0, 2, 3]
-    nearly = base + np.eye(7)[4] * 0.07  # stronger than "d", but not by much
-    take(decoding, decodes=rows([nearly] * 20, 110.0))
-    assert decoding.shown(115.0) == [1, 0, 2, 3]
+    nearly = base + np.eye(7)[4] * 0.08  # stronger than "d", but not by much
+    take(decoding, decodes=rows([nearly] * 100, 110.0))
+    assert decoding.shown(135.0) == [1, 0, 2, 3]
     much = base + np.eye(7)[4] * 0.5
-    take(decoding, decodes=rows([much] * 40, 120.0))
-    assert decoding.shown(131.0) == [1, 0, 2, 4]
+    take(decoding, decodes=rows([much] * 40, 140.0))
+    assert decoding.shown(150.0) == [1, 0, 2, 4]
     few = decoding_of(labels[:3])
     take(few, decodes=rows([base[:3]]))
     assert few.shown(101.0) == [1, 0, 2]

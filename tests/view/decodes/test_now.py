@@ -7,6 +7,7 @@ import uuid
 import numpy as np
 import pylsl
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontInfo, QFontMetricsF, QImage
 
 from rtbrain.outlet.lsl import DecodeOutlet, DetectionOutlet, StatusOutlet
@@ -17,7 +18,7 @@ from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import montage_of
-from tests.view.decodes.conftest import SIZES, image
+from tests.view.decodes.conftest import SIZES, colours, image
 from tests.view.decodes.test_words import HOP_S, INFO, NOTHING, SPEECH, decoding_of, detected
 
 STATES = {
@@ -57,14 +58,22 @@ def test_nothing_moves_when_the_state_changes(shown, monkeypatch, theme, size):
     assert len({str(one) for one in places.values()}) == 1, places
 
 
+drawn, elided = [], []
+
+
 def record(monkeypatch):
     """Texts that the panel Now paints from now on: text, place, width, font."""
-    drawn = []
+    drawn.clear()
+    elided.clear()
 
     def paint(painter, at, width, parts, gap=0.0, middle=False):
         x = at.x()
         for text, face, _ in parts:
-            drawn.append((text, (round(x), round(at.y())), at.x() + width - x, face.font))
+            room = at.x() + width - x
+            # As `paint_line` elides it, at its end or in its middle.
+            mode = Qt.TextElideMode.ElideMiddle if middle else Qt.TextElideMode.ElideRight
+            elided.append(face.metrics.elidedText(text, mode, room))
+            drawn.append((text, (round(x), round(at.y())), room, face.font))
             x += face.width(text) + gap
         return frame.paint_line(painter, at, width, parts, gap, middle)
 
@@ -88,9 +97,22 @@ def test_a_long_name_shrinks_and_is_elided_and_the_number_never_is(
     assert number[3].pixelSize() >= theme.px({"1280": 46, "1920": 72, "low": 30}[size])
     assert word[1][0] + word[2] < number[1][0]
     assert number[1][0] + number[2] <= panel.width()
+    shown_word = elided[drawn.index(word)]
+    assert (shown_word[:2], shown_word[-2:]) == (label[:2], label[-2:])
     if label == "speech":
         assert word[3].pixelSize() == pytest.approx(0.8 * number[3].pixelSize(), abs=1.5)
         assert QFontMetricsF(word[3]).horizontalAdvance(label) <= word[2]
+
+
+def test_an_old_decode_has_a_hatched_bar_and_none_in_the_accent(shown):
+    grounds = {}
+    for name in ("target", "old"):
+        values, at = STATES[name]
+        _, panel = shown(decoding_of(*values), at)
+        grounds[name] = colours(image(panel), 100, 98, 10)
+    assert DARK.accent in grounds["target"]
+    assert DARK.accent not in grounds["old"]
+    assert len(grounds["old"] - {DARK.bg0}) > 1
 
 
 def test_at_two_metres_the_number_is_larger_than_all_other_text(shown, monkeypatch):

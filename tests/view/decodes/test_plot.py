@@ -8,16 +8,9 @@ from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT
 from tests.conftest import montage_of
-from tests.view.decodes.conftest import image
+from tests.view.decodes.conftest import colours, image
 from tests.view.decodes.test_words import HOP_S, INFO, NOTHING, decoding_of, detected
 from tests.view.stub import row, status_event
-
-
-def colours(picture, x, y, radius=5):
-    around = range(-radius, radius + 1)
-    return {
-        picture.pixelColor(round(x) + dx, round(y) + dy).name() for dx in around for dy in around
-    }
 
 
 def test_what_is_not_valid_is_hatched_and_has_no_curve(shown):
@@ -35,6 +28,17 @@ def test_what_is_not_valid_is_hatched_and_has_no_curve(shown):
     assert (span.start - 100, span.stop - 100) == pytest.approx((-25.0, -10.0))
     tip = plot.tip_at(QPointF(lane.x(-18.0), area.center().y()))
     assert tip == "25.0 to 10.0 s ago: not valid: an artifact on several contacts"
+
+
+def test_a_decode_between_two_invalid_ones_is_a_dot_and_a_curve_has_none(shown):
+    values = [[0.1, 0.9]] * 40 + [NOTHING, [0.1, 0.9], NOTHING, NOTHING]
+    plot, _ = shown(decoding_of(*values), 100.0)
+    picture, lane = image(plot), plot.lanes[0][0]
+    beside = round(lane.y(0.9)) + 3  # off the curve, but on a dot
+    assert picture.pixelColor(round(lane.x(-2 * HOP_S)), beside - 1).name() == DARK.accent
+    x_end = round(lane.x(-4 * HOP_S))
+    above = {picture.pixelColor(x, beside - 5).name() for x in range(x_end - 3, x_end + 2)}
+    assert DARK.accent not in above
 
 
 def test_a_gap_says_how_long_it_was(shown):
