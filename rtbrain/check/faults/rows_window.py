@@ -27,9 +27,10 @@ from rtbrain.processes import last_line, running_command
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream_names import manual_marks_name, status_name, window_source_id
-from rtbrain.view.health.recorder import RecorderStatus
+from rtbrain.view.health.recorder import Recorders
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.texts import say
 
 _POLL_S = 0.033
 _FRAME_S = 0.05
@@ -68,7 +69,7 @@ class _Window:
     """What the window knows, polled as the window does."""
 
     session: ViewSession
-    recorder: RecorderStatus = field(default_factory=RecorderStatus)
+    recorders: Recorders = field(default_factory=Recorders)
     events: list[StatusEvent] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
 
@@ -81,8 +82,9 @@ class _Window:
             # Of the processor: what else runs here is not the cost of a poll.
             began_s = time.thread_time()
             update = self.session.poll()
-            for event in update.events:
-                self.recorder.update(event)
+            self.recorders.take(
+                update.recorder_events, update.events, self.session.feeds, update.now
+            )
             self.took_s.append(time.thread_time() - began_s)
             self.events += update.events
             time.sleep(_POLL_S)
@@ -90,10 +92,11 @@ class _Window:
 
     @property
     def recording(self) -> str:
-        """What the window says of the recording."""
-        feeds = self.session.feeds
-        record, signal = feed_of(feeds, "record"), feed_of(feeds, "signal")
-        return self.recorder.indicator(record, signal, lsl_clock()).text
+        """What the window says of the recording, and its file."""
+        signal = feed_of(self.session.feeds, "signal")
+        found = self.recorders.recording(signal, lsl_clock())
+        file = f" {found.file}" if found.state == "rec" else ""
+        return f"{say(f'pill.{found.state}')}{file}"
 
     def says(self, text: str) -> bool:
         """Whether it says this of the recording, soon."""
@@ -131,7 +134,7 @@ def recorder_of_another(rig: Rig) -> Finding:
             findings.append(
                 (
                     f"at its end {window.recording!r}",
-                    ended and window.recording == "recording stopped",
+                    ended and window.recording == "NOT RECORDING",
                 )
             )
     return joined(findings)
