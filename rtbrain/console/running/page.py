@@ -1,9 +1,336 @@
-"""The page Run."""
+"""The page Run: decode and record, switch outputs on by hand, move the threshold."""
 
-from rtbrain.console.page import Page
+import time
+from dataclasses import dataclass
+
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from rtbrain.console.fitting.results import Fitted, decoders_of
+from rtbrain.console.folder import Session
+from rtbrain.console.page import Action, Page
+from rtbrain.console.running.commands import (
+    Remote,
+    decode_command,
+    is_run,
+    start_run,
+)
+from rtbrain.console.running.expected import Expected, expected_of, shown_threshold
+from rtbrain.console.running.switches import SwitchPanel, switch_states
+from rtbrain.console.running.threshold import ThresholdPanel
+from rtbrain.errors import SettingsError
+from rtbrain.stream.lsl.decodes import DecodeHeader
+from rtbrain.types import Montage
+from rtbrain.view.decodes.decoding import Decoding, SessionView
+from rtbrain.view.decodes.now import NowPanel
+from rtbrain.view.decodes.plot import DecodePlot
+from rtbrain.view.streams.inlets import StreamHealth
+from rtbrain.view.streams.session import SessionUpdate
+from rtbrain.view.texts import say
+from rtbrain.view.theme import Theme, fill
+
+_LOOK_EVERY_S = 0.25
+_UNKNOWN_UP = 0.5
+
+
+@dataclass
+class _Nothing:
+    """Streams before a signal is chosen."""
+
+    decode: DecodeHeader | None = None
+    montage: Montage | None = None
+    feeds: tuple[StreamHealth, ...] = tuple(
+        StreamHealth("", kind, "absent") for kind in ("signal", "decode", "status")
+    )
 
 
 class RunPage(Page):
-    """The step Run."""
+    """Starts and ends a run, and says what its threshold may be expected to do."""
 
     step = "run"
+
+    def __init__(self, session: Session, theme: Theme) -> None:
+        super().__init__(session, theme)
+        self.remote = Remote(session)
+        self.expected: Expected | None = None
+        self.fitted: Fitted | None = None
+        self._seen: object = None
+        self._offered: object = None
+        self._looked_at, self._began = -1e9, ""
+        self._moved: list[tuple[float, float | None]] = []  # thresholds before
+        self._streams: object = None
+        self.decoding = Decoding(_Nothing())
+        self.plot = DecodePlot(self.decoding, theme, movable=True)
+        self.now = NowPanel(self.decoding, theme)
+        self.threshold = ThresholdPanel(theme)
+        self.switches = SwitchPanel(
+            theme,
+            [
+                ("decode", self._toggle_decode),
+                ("record", self._toggle_record),
+                ("detections", self._toggle_detections),
+                ("trigger", self._toggle_trigger),
+            ],
+        )
+        self.plot.threshold_moved.connect(self._preview)
+        self.plot.threshold_chosen.connect(self.choose_threshold)
+        self.threshold.moved.connect(self._preview)
+        self.threshold.chosen.connect(self.choose_threshold)
+        self.threshold.preset.connect(self.choose_preset)
+        top, below = QHBoxLayout(), QHBoxLayout()
+        for row, left, right in (
+            (top, self.plot, self.now),
+            (below, self.threshold, self.switches),
+        ):
+            for widget, share in ((left, 71), (right, 29)):
+                widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+                row.addWidget(widget, share)
+            row.setSpacing(16)
+        column = QVBoxLayout(self)
+        fill(column, spacing=14)
+        column.addLayout(top, 42)
+        column.addLayout(below, 58)
+        self._least()
+        self._look()
+
+    def _least(self) -> None:
+        px = self.theme.px
+        widgets: list[tuple[QWidget, int]] = [
+            (self.plot, 190),
+            (self.now, 190),
+            (self.threshold, 280),
+            (self.switches, 300),
+        ]
+        for widget, height in widgets:
+            widget.setMinimumHeight(px(height))
+
+    @property
+    def running(self) -> bool:
+        """Whether a decoder of this session runs and was not stopped."""
+        job = self.session.jobs.get("decoder")
+        return job is not None and job.running and not job.stopping
+
+    def state(self) -> tuple[str, str]:
+        """Since when it runs."""
+        if self.running and self._began:
+            return "fine", say("run.since", time=self._began)
+        if is_run(self.session):
+            return "look", say("run.records_only")
+        if self.session.settings.decoder is None:
+            return "unchecked", say("step.run.not_begun")
+        if self.session.files("run", ".xdf"):
+            return "fine", say("run.ended", n=len(self.session.files("run", ".xdf")))
+        return "unchecked", say("run.ready")
+
+    # What the streams bring
+
+    def take(self, update: SessionUpdate) -> None:
+        """Take the decodes, thresholds, cues and detections of a poll."""
+        self._follow_streams()
+        self.decoding.take(update)
+        self.now.take(update)
+        self.plot.take(update)
+
+    def draw(self, now: float) -> None:
+        """Show the state at a time; what runs is looked after four times a second."""
+        self._follow_streams()
+        if self.isVisible():
+            self.plot.draw(now)
+            self.now.draw(now)
+        if not 0 <= now - self._looked_at < _LOOK_EVERY_S:
+            self._looked_at = now
+            self._look()
+
+    def restyle(self, theme: Theme) -> None:
+        """Adopt another theme."""
+        super().restyle(theme)
+        for panel in (self.plot, self.now, self.threshold, self.switches):
+            panel.restyle(theme)
+        self._least()
+
+    def _follow_streams(self) -> None:
+        """Show the streams that the window has opened."""
+        names = self.session.settings.markers
+        if self._streams == (self.live, names):
+            return
+        self._streams = (self.live, names)
+        view: SessionView = _Nothing() if self.live is None else self.live
+        self.decoding = Decoding(view, names)
+        self.plot.decoding = self.now.decoding = self.decoding
+
+    # What runs
+
+    def _look(self) -> None:
+        answers, errors = self.remote.answers()
+        for error in errors:
+            self.says.emit(error)
+        job = self.session.jobs.get("decoder")
+        if self.running and job is not None:
+            self._began = time.strftime("%H:%M", time.localtime(job.t_start))
+        settings, live = self.session.settings, self._live_threshold()
+        states = switch_states(self.session, self.decoding, runs=self.running)
+        files = tuple(self.session.files("run", ".xdf")), tuple(self.session.files("report"))
+        seen = (settings, live, tuple(states.items()), files, len(self._moved), self.state())
+        if seen == self._seen and not answers:
+            return
+        self._seen = seen
+        self._read_decoder()
+        self.switches.show_states(states)
+        self._show_threshold()
+        self._offer()
+        offered = [
+            (one.text, one.enabled, one.reason)
+            for one in (*self.buttons, self.primary)
+            if one is not None
+        ]
+        if (state := (offered, self.state())) != self._offered:
+            self._offered = state
+            self.changed.emit()
+
+    def _read_decoder(self) -> None:
+        settings = self.session.settings
+        found = [one for one in decoders_of(self.session) if one.folder == settings.decoder]
+        self.fitted = found[0] if found else None
+        self.expected = None
+        if self.fitted is not None:
+            self.expected = expected_of(self.fitted.report, settings.target, self.session)
+
+    def _live_threshold(self) -> tuple[float, float] | None:
+        """What the running decoder says that it detects by."""
+        found = self.decoding.threshold if self.running else None
+        return None if found is None else (found.up, found.down)
+
+    def _wanted(self) -> tuple[float, float | None]:
+        """Threshold of the settings, or of the decoder."""
+        settings, expected = self.session.settings, self.expected
+        if settings.threshold is not None:
+            return settings.threshold, settings.rearm
+        if expected is None:
+            return _UNKNOWN_UP, None
+        return expected.default, expected.presets["balanced"][1]
+
+    def _show_threshold(self) -> None:
+        up, down = self._live_threshold() or self._wanted()
+        about = []
+        if down is not None:
+            about.append(say("run.rearm", down=shown_threshold(down)))
+        threshold = self.decoding.threshold
+        if threshold is not None and self.running:
+            about.append(say("run.refractory", seconds=f"{threshold.refractory_s:g}"))
+        about.append(say("run.recorded" if self.running else "run.at_start"))
+        self.threshold.show_expected(self.expected, up, about)
+
+    def _offer(self) -> None:
+        back = Action(say("run.take_back"), self.take_back, enabled=bool(self._moved), reason="")
+        self.buttons = [back]
+        if self.running or is_run(self.session):
+            end = Action(say("run.end"), self.end, "Ctrl+End", reason=say("run.end_reason"))
+            self.primary = end
+            return
+        reason = ""
+        if self.session.settings.decoder is None:
+            reason = say("run.needs_decoder")
+        elif self.session.settings.signal is None:
+            reason = say("run.needs_signal")
+        elif self.session.running("recorder"):
+            reason = say("run.calibration_runs")
+        self.primary = Action(say("run.start"), self.start, enabled=not reason, reason=reason)
+        if self.session.settings.decoder is None:
+            self.buttons = [Action(say("run.to_fit"), lambda: self.go.emit("fit")), back]
+
+    # What can be done
+
+    def start(self) -> None:
+        """Record and decode; detections and triggers stay off until they are switched on."""
+        name = start_run(self.session, self.expected)
+        self._moved = []
+        self.says.emit(say("run.started", run=name))
+        self._look()
+
+    def end(self) -> None:
+        """Ask, then end the decoder and close the recording."""
+        job = self.session.jobs.get("recorder")
+        if not is_run(self.session) or job is None:
+            self.session.stop("decoder")
+            return
+        path = self.session.folder / job.argv[1]
+        size = path.stat().st_size / 1e6 if path.exists() else 0.0
+        minutes = max(0.0, self.session.clock() - job.t_start) / 60
+        question = say(
+            "run.end_question", run=path.stem, minutes=f"{minutes:.0f}", mb=f"{size:.0f}"
+        )
+        answers = [
+            Action(say("run.end_now"), self._end),
+            Action(say("run.go_on"), lambda: None),
+        ]
+        self.asks.emit(question, answers)
+
+    def _end(self) -> None:
+        self.session.stop("decoder")
+        self.session.stop("recorder")
+        self.go.emit("review")
+
+    def choose_threshold(self, up: float) -> None:
+        """Detect from now on by this threshold, and its lower one as the curve has it."""
+        point = None if self.expected is None else self.expected.at(up)
+        down = point.down if point is not None and abs(point.up - up) < 1e-9 else None
+        self._change(up, down)
+
+    def choose_preset(self, name: str) -> None:
+        """Detect by a preset of the decoder."""
+        if self.expected is not None and name in self.expected.presets:
+            self._change(*self.expected.presets[name])
+
+    def take_back(self) -> None:
+        """Go back to the threshold before the last change."""
+        if self._moved:
+            up, down = self._moved.pop()
+            self._change(up, down, keep=False)
+
+    def _change(self, up: float, down: float | None, *, keep: bool = True) -> None:
+        before = self._live_threshold() or self._wanted()
+        if abs(before[0] - up) < 1e-9 and (down is None or before[1] == down):
+            return
+        if keep:
+            self._moved.append(before)
+        self.session.change(threshold=up, rearm=down)
+        if self.running:
+            words = [f"{up:.6g}", *([] if down is None else [f"{down:.6g}"])]
+            label = self.expected.label if self.expected else self.session.settings.target
+            self.remote("threshold", *words, *([] if label is None else [label]))
+            self.plot.preview = (up, down if down is not None else up)
+        self._look()
+
+    def _preview(self, up: float) -> None:
+        point = None if self.expected is None else self.expected.at(up)
+        down = point.down if point is not None else up
+        if self.running:
+            self.plot.preview = (up, min(down, up))
+        if self.sender() is self.plot:
+            self.threshold.show_expected(self.expected, up, self.threshold.about)
+
+    def _toggle_decode(self) -> None:
+        if self.running:
+            self.session.stop("decoder")
+        else:
+            self.session.start("decoder", decode_command(self.session, self.expected))
+        self._look()
+
+    def _toggle_record(self) -> None:
+        if is_run(self.session):
+            self.end()
+        elif not self.session.running("recorder"):
+            self._start_recording()
+
+    def _start_recording(self) -> None:
+        if self.session.settings.signal is None:
+            raise SettingsError(say("run.needs_signal"))
+        start_run(self.session, self.expected)
+        self._look()
+
+    def _toggle_detections(self) -> None:
+        on = self.switches.switches["detections"].state.on
+        self.remote("detections", "off" if on else "on")
+
+    def _toggle_trigger(self) -> None:
+        on = self.switches.switches["trigger"].state.on
+        self.remote("disarm" if on else "arm")

@@ -184,6 +184,6 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
     fewest = min(stretches.values(), default=0)
     less = f", or use {min(fewest, n_folds - 1)} folds" if min(fewest, n_folds - 1) > 1 else ""
     return (
-        f"{n_folds} folds need every class in {n_folds} places or more and an embargo between; "
+        f"{n_folds} folds need every class in {n_folds} places or more, with a gap between; "
         f"stretches of each class: {listed}: record more changes{less}"
     )

@@ -1,0 +1,100 @@
+"""What the page Run starts and says: the decoder, the recording, and commands to the decoder."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from rtbrain.console.commands import record_command
+from rtbrain.console.folder import FOLDERS, Session
+from rtbrain.console.running.expected import Expected
+from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.live.control import send_command
+from rtbrain.view.texts import say
+
+
+def decode_command(session: Session, expected: Expected | None) -> list[str]:
+    """``decode`` of a session: nothing but decodes leaves until it is switched on.
+
+    Raises a SettingsError where the decoder or the signal is not chosen.
+    """
+    settings = session.settings
+    if settings.decoder is None:
+        raise SettingsError(say("run.needs_decoder"))
+    if settings.signal is None:
+        raise SettingsError(say("run.needs_signal"))
+    argv = ["decode", "--bundle", settings.decoder, "--stream", settings.signal.name]
+    argv += ["--name", settings.outlet, "--set", "outlet.detections=false"]
+    if settings.signal.source_id:
+        argv += ["--set", f"stream.source_id={settings.signal.source_id}"]
+    if settings.scale != 1.0:
+        argv += ["--set", f"stream.scale={settings.scale:g}"]
+    label = settings.target if expected is None else expected.label
+    if settings.threshold is not None and label is not None:
+        detect: dict[str, Any] = {"up": settings.threshold}
+        if settings.rearm is not None:
+            detect["down"] = settings.rearm
+        if expected is not None and expected.hold_s:
+            detect["hold_s"] = expected.hold_s
+        argv += ["--set", f"detect={json.dumps({label: detect})}"]
+    if settings.outputs:
+        argv += ["--set", f"outputs={json.dumps(settings.outputs)}"]
+    return argv
+
+
+def start_run(session: Session, expected: Expected | None) -> str:
+    """Begin to record and to decode; the name of the recording."""
+    decode = decode_command(session, expected)
+    path = session.next_name("run", ".xdf")
+    if not session.running("recorder"):
+        session.start("recorder", record_command(session, path))
+    if not session.running("decoder"):
+        session.start("decoder", decode)
+    return path.stem
+
+
+def is_run(session: Session) -> bool:
+    """Whether a run is recorded, rather than a calibration."""
+    job = session.jobs.get("recorder")
+    runs = job is not None and job.running and len(job.argv) > 1
+    return bool(runs and job is not None and job.argv[1].startswith(FOLDERS["run"]))
+
+
+class Remote:
+    """Commands to the decoder of a session, one after the other and in a thread of their own.
+
+    Each is in the log of the session as a command that can be typed.
+    """
+
+    def __init__(self, session: Session, send: Callable[[str, str], Any] = send_command) -> None:
+        self._session, self._send = session, send
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rtbrain-control")
+        self._sent: list[Future[Any]] = []
+
+    def __call__(self, *words: str) -> None:
+        """Send a command."""
+        name = self._session.settings.outlet
+        self._session.log(["control", name, *words])
+        self._sent.append(self._pool.submit(self._send, name, shlex.join(words)))
+
+    def answers(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """What came back since the last call: statuses, and what could not be done."""
+        done = [one for one in self._sent if one.done()]
+        self._sent = [one for one in self._sent if not one.done()]
+        errors = [one.exception() for one in done]
+        unexpected = [one for one in errors if one and not isinstance(one, RtbrainError)]
+        if unexpected:
+            raise unexpected[0]
+        answers = [one.result() for one, error in zip(done, errors, strict=True) if not error]
+        return answers, [str(error) for error in errors if error]
+
+
+def describe_outputs(outputs: dict[str, Any]) -> str:
+    """Where triggers go, in words; empty where nowhere."""
+    words: Sequence[str] = [
+        f"{kind} {one.get('to') or one.get('port') or ''}".strip()
+        for kind, one in outputs.items()
+        if isinstance(one, dict)
+    ]
+    return ", ".join(words)

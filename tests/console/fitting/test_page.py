@@ -1,0 +1,149 @@
+"""The page Fit: what is fitted, the verdict in words, and what may be used."""
+
+import pytest
+
+from rtbrain.console.fitting.page import FitPage
+from rtbrain.console.folder import Session, UsedStream
+from rtbrain.errors import SettingsError
+from rtbrain.view.theme import DARK
+from tests.console.fitting.reports import ENCODER, TEXTS, add_calibration, add_decoder
+from tests.console.stub import Runs
+
+
+@pytest.fixture
+def session(tmp_path):
+    made = Session(tmp_path / "s")
+    made.change(
+        classes=("rest", "speech"),
+        target="speech",
+        mains_hz=50,
+        markers={"1": "rest", "2": "speech", "9": "ignore"},
+        streams=(UsedStream(name="amp", role="signal"),),
+    )
+    return made
+
+
+@pytest.fixture
+def page(qtbot, session):
+    made = FitPage(session, DARK)
+    qtbot.addWidget(made)
+    made.resize(1020, 640)
+    made.show()
+    return made
+
+
+def look(page):
+    page.draw(page._drawn_at + 1)
+    page.grab()  # everything is painted
+    return page
+
+
+def test_without_a_calibration_it_says_what_is_needed_and_leads_there(page):
+    asked = []
+    page.go.connect(asked.append)
+    assert page.verdict()[1:] == (
+        "No decoder yet",
+        ["Needs a calibration: at least 20 blocks of each class."],
+    )
+    page.primary.call()
+    assert asked == ["calibrate"]
+    with pytest.raises(SettingsError, match="at least 20 blocks"):
+        page.begin()
+
+
+def test_a_fit_is_a_job_by_the_settings_of_the_session_that_tells_its_stages(
+    page, session, monkeypatch
+):
+    files, started = [add_calibration(session) for _ in range(2)], []
+    job = Runs("fit")
+
+    def start(name, argv):
+        started.append((name, argv))
+        session._jobs[name] = job
+        return job
+
+    monkeypatch.setattr(session, "start", start)
+    look(page).primary.call()
+    ((name, argv),) = started
+    assert (name, argv[0], argv[1:3]) == ("fit", "fit", list(map(str, files)))
+    said = dict(zip(argv[3::2], argv[4::2], strict=False))
+    assert said["--out"] == "decoders/decoder-01"
+    assert (said["--classes"], said["--detect"]) == ("rest,speech", "speech")
+    assert (said["--mains"], said["--stream"], said["--recipe"]) == ("50", "amp", "linear")
+    assert said["--set"] == 'labels.names={"1": "rest", "2": "speech"}'
+    assert argv[-1] == "--progress-json"
+    job.progress = {"stage": "folds", "done": 3, "total": 5, "elapsed_s": 60, "left_s": 31}
+    assert look(page).state() == ("checking", "being fitted")
+    assert page.verdict()[1] == "Fitting"
+    assert page.primary.text == "Cancel"
+    assert page.primary.reason == "The calibration is kept."
+    page.primary.call()
+    assert job.stopping
+    assert (session.folder / files[0]).exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "icon", "word"),
+    [
+        ("yes", "fine", "Yes"),
+        ("not shown", "fix", "Not shown"),
+        ("not enough data", "unchecked", "Not enough data"),
+    ],
+)
+def test_the_verdict_is_that_of_the_report_and_only_a_yes_may_run_without_a_question(
+    page, session, answer, icon, word
+):
+    add_calibration(session)
+    folder = add_decoder(session, answer=answer)
+    asked, went = [], []
+    page.asks.connect(lambda text, answers: asked.append((text, answers)))
+    page.go.connect(went.append)
+    shown_icon, shown_word, lines = look(page).verdict()
+    assert (shown_icon, shown_word) == (icon, word)
+    assert TEXTS[answer] in lines
+    right = "Right 91 % of the time on blocks it had not seen"
+    bounds = "" if answer == "not enough data" else " (95 %: 87 to 94)"
+    assert lines[0] == f"{right}{bounds}."
+    assert page.primary.text == ("Use linear" if answer == "yes" else "Record more")
+    if answer == "yes":
+        page.primary.call()
+        assert not asked
+    else:
+        page.primary.call()
+        assert went == ["calibrate"]
+        next(one for one in page.buttons if one.text == "Use linear").call()
+        assert session.settings.decoder is None
+        ((question, answers),) = asked
+        assert question.startswith("This decoder is not shown to be better than chance.")
+        answers[0].call()
+        assert answer in (session.folder / "log.sh").read_text()
+    assert session.settings.decoder == folder
+    assert went[-1] == "run"
+    assert page.state()[0] == ("fine" if answer == "yes" else "look")
+
+
+def test_of_two_decoders_the_simplest_that_is_not_shown_to_be_worse_is_suggested(page, session):
+    add_calibration(session)
+    linear, encoder = add_decoder(session), add_decoder(session, "streaming", **ENCODER)
+    assert look(page).primary.text == "Use linear"
+    assert page.primary.reason == "All are kept. Suggested: linear."
+    assert any("not shown to be worse" in line for line in page.verdict()[2])
+    page.primary.call()
+    assert session.settings.decoder == linear
+    next(one for one in page.buttons if one.text == "Use encoder").call()
+    assert session.settings.decoder == encoder
+
+
+def test_a_fit_that_failed_says_why_in_one_line_and_can_be_begun_again(page, session):
+    add_calibration(session)
+    job = Runs("fit")
+    job.running, job.exit_code = False, 2
+    job.output = ("rtbrain: 5 folds need every class in 5 places or more",)
+    session._jobs["fit"] = job
+    assert look(page).verdict() == (
+        "fix",
+        "No decoder",
+        ["5 folds need every class in 5 places or more", "The calibration is kept."],
+    )
+    assert page.primary.text == "Fit"
+    assert page.primary.enabled

@@ -1,0 +1,220 @@
+"""The page Run: what is started, what stays off until it is switched on, and the threshold."""
+
+import json
+
+import pytest
+from PySide6.QtCore import Qt
+
+from rtbrain.config import DecodeSettings
+from rtbrain.console.folder import Session, UsedStream
+from rtbrain.console.running.commands import Remote, decode_command
+from rtbrain.console.running.page import RunPage
+from rtbrain.errors import StreamError
+from rtbrain.live.run import session_settings
+from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
+from rtbrain.view.streams.inlets import StreamHealth
+from rtbrain.view.streams.session import SessionUpdate
+from rtbrain.view.theme import DARK, LIGHT
+from tests.console.fitting.reports import add_decoder
+from tests.console.stub import Runs
+
+KEY, SHIFT = Qt.Key, Qt.KeyboardModifier.ShiftModifier
+INFO = DecodeHeader("rtbrain-decode", ("rest", "speech"), "probability", 0.125, 0.2)
+
+
+@pytest.fixture
+def session(tmp_path):
+    made = Session(tmp_path / "s")
+    made.change(
+        classes=("rest", "speech"),
+        target="speech",
+        streams=(UsedStream(name="amp", source_id="a1", role="signal"),),
+    )
+    made.change(decoder=add_decoder(made))
+    return made
+
+
+class Live:
+    """Streams of a decoder that runs."""
+
+    def __init__(self):
+        self.decode, self.montage, self.bad = INFO, None, {}
+        kinds = ("signal", "decode", "status")
+        self.feeds = tuple(StreamHealth(kind, kind, "live") for kind in kinds)
+
+
+@pytest.fixture
+def page(qtbot, session):
+    made = RunPage(session, DARK)
+    made.sent = []
+
+    def send(name, line):
+        made.sent.append(line)
+        return {"state": "live"}
+
+    made.remote = Remote(session, send)
+    qtbot.addWidget(made)
+    made.resize(1020, 640)
+    made.show()
+    return look(made)
+
+
+def look(page):
+    page.remote._pool.submit(int).result()  # what was sent before has been answered
+    page.draw(page._looked_at + 1)
+    page.grab()
+    return page
+
+
+def running(page, up=0.7, down=0.46, sending=False, outputs=(), armed=False):
+    """The page of a decoder that runs, as its summary says."""
+    for name, argv in (("decoder", ["decode"]), ("recorder", ["record", "runs/run-01.xdf"])):
+        if name not in page.session.jobs:
+            page.session._jobs[name] = Runs(name)
+            page.session._jobs[name].argv = argv
+    page.live = page.live or Live()
+    thresholds = {"speech": {"up": up, "down": down, "refractory_s": 1.0, "calibrated": True}}
+    detections = {"sending": sending, "sent": 3, "thresholds": thresholds}
+    triggers = {"outputs": list(outputs), "armed": armed}
+    fields = {"stream": "rtbrain-status", "detections": detections, "triggers": triggers}
+    page.take(SessionUpdate(1.0, events=(StatusEvent(1.0, "summary", fields),)))
+    return look(page)
+
+
+def states(page):
+    return {key: (one.state.on, one.state.can) for key, one in page.switches.switches.items()}
+
+
+def test_a_run_records_and_decodes_and_nothing_else_leaves_until_it_is_switched_on(
+    page, session, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(session, "start", lambda name, argv: started.append((name, argv)))
+    assert (page.primary.text, page.primary.enabled) == ("Start run", True)
+    page.primary.call()
+    (recorder, record), (decoder, decode) = started
+    assert (recorder, decoder) == ("recorder", "decoder")
+    assert record[:2] == ["record", "runs/run-01.xdf"]
+    assert record[record.index("--decodes") :][:2] == ["--decodes", "rtbrain"]
+    pairs = [decode[at + 1] for at, word in enumerate(decode) if word == "--set"]
+    settings = session_settings(None, stream="amp", name="rtbrain", overrides=pairs)
+    assert not settings.outlet.detections
+    assert (settings.stream.name, settings.stream.source_id) == ("amp", "a1")
+    assert "--arm" not in decode
+    running(page)
+    assert states(page) == {
+        "decode": (True, True),
+        "record": (True, True),
+        "detections": (False, True),
+        "trigger": (False, False),
+    }
+    page.switches.switches["detections"].click()
+    look(page)
+    assert page.sent == ["detections on"]
+    assert "rtbrain control rtbrain detections on" in (session.folder / "log.sh").read_text()
+    assert states(running(page, sending=True))["detections"] == (True, True)
+
+
+def test_a_trigger_is_armed_and_disarmed_by_hand_and_a_refusal_is_said(page, session):
+    session.change(outputs={"udp": {"to": "127.0.0.1:9001"}})
+    running(page, outputs=["udp 127.0.0.1:9001"])
+    assert states(page)["trigger"] == (False, True)
+    page.switches.switches["trigger"].click()
+    assert states(running(page, outputs=["udp"], armed=True))["trigger"] == (True, True)
+    page.switches.switches["trigger"].click()
+    look(page)
+    assert page.sent == ["arm", "disarm"]
+    said = []
+    page.says.connect(said.append)
+
+    def refuse(name, line):
+        raise StreamError("nothing answers")
+
+    page.remote._send = refuse
+    page.switches.switches["trigger"].click()
+    look(page)
+    assert said == ["nothing answers"]
+
+
+def test_the_threshold_moves_by_keys_presets_and_back_and_each_change_reaches_the_decoder(
+    qtbot, page, session
+):
+    running(page)
+    slider = page.threshold.slider
+    assert page.threshold.up == 0.7
+    assert page.threshold.buttons["balanced"].isChecked()
+    qtbot.keyClick(slider, KEY.Key_Right, modifier=SHIFT)
+    running(page, up=0.75, down=0.52)
+    assert (session.settings.threshold, session.settings.rearm) == (0.75, 0.52)
+    assert page.threshold.texts()[0].value == "none"
+    assert not any(button.isChecked() for button in page.threshold.buttons.values())
+    page.threshold.buttons["few_alarms"].click()
+    running(page, up=0.8, down=0.6)
+    qtbot.keyClick(slider, KEY.Key_Left)
+    running(page, up=0.79, down=0.57)
+    assert session.settings.rearm is None  # the curve has no such threshold
+    for up, down in ((0.8, 0.6), (0.75, 0.52), (0.7, 0.46)):
+        next(one for one in page.buttons if one.text == "Take back the last change").call()
+        running(page, up=up, down=down)
+    assert page.sent == [
+        "threshold 0.75 0.52 speech",
+        "threshold 0.8 0.6 speech",
+        "threshold 0.79 speech",
+        "threshold 0.8 0.6 speech",
+        "threshold 0.75 0.52 speech",
+        "threshold 0.7 0.46 speech",
+    ]
+    assert not page.buttons[0].enabled
+
+
+def test_before_a_run_a_threshold_is_kept_for_its_start(page, session):
+    page.threshold.buttons["few_misses"].click()
+    look(page)
+    assert not page.sent
+    argv = decode_command(session, page.expected)
+    detect = argv[argv.index("--set", argv.index("outlet.detections=false")) :]
+    pairs = [one for one in detect if one.startswith("detect=")]
+    assert json.loads(pairs[0].removeprefix("detect=")) == {"speech": {"up": 0.5, "down": 0.27}}
+    settings = session_settings(None, stream="amp", name="x", overrides=pairs)
+    assert isinstance(settings, DecodeSettings)
+    assert settings.detect["speech"].up == 0.5
+
+
+def test_the_end_asks_first_then_ends_decoder_and_recording(page, session):
+    running(page)
+    (session.folder / "runs/run-01.xdf").write_bytes(b"0" * 2_000_000)
+    session.jobs["recorder"].t_start = session.clock() - 14 * 60
+    asked = []
+    page.asks.connect(lambda text, answers: asked.append((text, answers)))
+    assert (page.primary.text, page.primary.key) == ("End run…", "Ctrl+End")
+    page.primary.call()
+    ((question, (end, go_on)),) = asked
+    assert question == "End the recording of run-01? 14 min, 2 MB."
+    go_on.call()
+    assert session.running("recorder")
+    end.call()
+    assert session.jobs["decoder"].stopping
+    assert session.jobs["recorder"].stopping
+
+
+def test_without_a_decoder_or_a_signal_it_says_what_is_needed(page, session):
+    session.change(streams=())
+    assert look(page).primary.reason == "Choose the signal in Set up first."
+    session.change(decoder=None)
+    assert look(page).primary.reason == "Needs a decoder."
+    assert not page.primary.enabled
+    assert page.buttons[0].text == "Go to Fit"
+    page.restyle(LIGHT)
+    look(page)
+
+
+def test_a_decoder_that_was_stopped_is_shown_as_off_at_once(page, session):
+    running(page, sending=True)
+    session.jobs["decoder"].stopping = True
+    assert states(look(page)) == {
+        "decode": (False, True),
+        "record": (True, True),
+        "detections": (False, False),
+        "trigger": (False, False),
+    }
+    assert page.state() == ("look", "recording, not decoding")
