@@ -32,6 +32,7 @@ _PLAN_H = 1.0  # of recording that there must be room for
 _DEFAULT_MAINS_HZ = 60  # as the recipes have it: it is seen on the page, and mended there
 _REPLAY, _SIMULATED, _BRIDGE = "rtbrain-replay", "rtbrain-sim", "rtbrain-bridge"
 _LISTED = 3
+_NEEDED = {"signal", "unit", "mains", "contacts"}  # without these nobody goes on
 
 
 class SetupPage(Page):
@@ -283,11 +284,13 @@ class SetupPage(Page):
 
     def _set_actions(self) -> None:
         fix, look = self._of("fix"), self._of("look")
-        waits = not self._checks or any(one.key == "signal" for one in self._of("checking"))
-        named = list_words([one.name for one in fix or look], _LISTED)
-        case = "wait" if waits else "fix" if fix else "look" if look else "ready"
+        waits = [one for one in self._of("checking") if one.key in _NEEDED]
+        case = "fix" if fix else "measuring" if waits else "look" if look else "ready"
+        case = case if self._checks else "wait"
+        names = [one.name for one in {"fix": fix, "measuring": waits}.get(case, look)]
+        named, ready = list_words(names, _LISTED), case in ("look", "ready")
         reason = say(f"setup.reason.{case}", names=named)
-        primary = Action(say("setup.go"), self._go_on, enabled=not fix and not waits, reason=reason)
+        primary = Action(say("setup.go"), self._go_on, enabled=ready, reason=reason)
         shown = (primary.text, primary.enabled, primary.reason)
         if self.primary is not None and shown == self._shown:
             return

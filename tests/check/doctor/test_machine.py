@@ -181,3 +181,23 @@ def test_liblsl_settings_are_those_of_the_file(tmp_path, monkeypatch):
     assert (config.n_ports, config.ports.start, config.scope) == (4, 16572, "link")
     file.write_text("this is no file of settings")
     assert reach.lsl_config().n_ports == 32
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its programs are shell scripts")
+def test_the_answers_are_those_of_the_programs_that_are_there(tmp_path, monkeypatch):
+    def install(name, text):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(machine, "_ANSWER_S", 0.2)
+    assert machine.check_gpu().finding == "none found; decoding needs none"
+    assert machine.check_time().state == "unchecked"
+    install("nvidia-smi", "echo 'NVIDIA H200, 143771 MiB'")
+    install("timedatectl", "echo NTP=yes; echo NTPSynchronized=yes")
+    assert machine.check_gpu().finding.startswith("NVIDIA H200, 143771 MiB")
+    assert machine.check_time().state == "fine"
+    install("nvidia-smi", "exit 9")
+    install("timedatectl", "while :; do :; done")  # it hangs
+    assert machine.check_gpu().finding == "none found; decoding needs none"
+    assert machine.check_time().state == "unchecked"

@@ -6,10 +6,11 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from rtbrain.check.doctor.checks import in_order, judge
+from rtbrain.check.doctor.checks import Fix, in_order, judge
 from rtbrain.check.doctor.network import FoundStream
 from rtbrain.check.doctor.signal import SignalReading
 from rtbrain.console.folder import Session, UsedStream
+from rtbrain.console.setup import page as setup_page
 from rtbrain.console.setup.markers import classes_of, target_of
 from rtbrain.console.setup.page import SetupPage
 from rtbrain.types import Montage
@@ -201,9 +202,26 @@ def test_yellow_may_stay_if_a_person_says_so_and_that_is_logged(page):
 def test_without_anything_found_it_waits(page):
     assert not page.primary.enabled
     assert page.state()[0] == "unchecked"
-    page.doctor.found = [judge("signal", "checking", "wait")]
+    rate = judge("rate", "checking", "wait")
+    page.doctor.found = [FINE, judge("mains", "checking", "wait"), rate]
     page.draw_now()
-    assert not page.primary.enabled
+    assert (page.primary.enabled, page.primary.reason) == (False, "Measuring: Mains.")
+    page.doctor.found = [FINE, rate]
+    page.draw_now()
+    assert page.primary.enabled
+
+
+def test_what_cannot_be_mended_at_once_is_said_in_one_line(monkeypatch, page):
+    monkeypatch.setattr(setup_page, "keep_awake", lambda: None)
+    page.doctor.reading = SignalReading(MONTAGE, bad={"LA2": "flat"})
+    for do in ("contacts", "reach", "computer"):
+        page.mend(Fix("", do))
+    assert ["LA2 flat" in page.said[0], "16572" in page.said[1]] == [True, True]
+    assert "switch sleep off" in page.said[2]
+    page.mend(Fix("", "delay"))
+    assert page.session.settings.recipe == "linear"
+    page.buttons[0].call()
+    assert page.doctor.n_looks == 2
 
 
 def test_a_wrong_code_is_refused_in_one_line_and_the_field_shows_what_holds(qtbot, page):
@@ -219,7 +237,7 @@ def test_a_wrong_code_is_refused_in_one_line_and_the_field_shows_what_holds(qtbo
     assert page.session.settings.code == "sub-07"
 
 
-def test_a_simulated_patient_is_used_when_it_comes(monkeypatch, page):
+def test_a_simulated_patient_is_used_when_it_comes(monkeypatch, page, tmp_path):
     started = []
     monkeypatch.setattr(page.session, "start", lambda job, argv: started.append((job, argv)))
     page.ways.buttons["simulate"].click()
@@ -238,6 +256,8 @@ def test_a_simulated_patient_is_used_when_it_comes(monkeypatch, page):
     page.ways.field.setText("10.0.0.9:1972")
     page.ways.connect_button.click()
     assert started[-1][1][:3] == ["bridge", "fieldtrip", "10.0.0.9:1972"]
+    page.replay(tmp_path / "a b.edf")
+    assert started[-1][1] == ["replay", str(tmp_path / "a b.edf"), "--name", "rtbrain-replay"]
 
 
 @pytest.mark.parametrize("width", [764, 1020, 1360])
