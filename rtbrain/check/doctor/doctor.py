@@ -33,7 +33,7 @@ _READ_EVERY_S, _PULL_S, _PIECE_S = 1.0, 0.2, 0.1
 _DISK_EVERY_S, _COMPUTER_EVERY_S, _NETWORK_EVERY_S, _SLOW_EVERY_S = 2.0, 5.0, 10.0, 60.0
 _LOAD_OVER_S = 1.0
 _SETTLED_S = 2.5  # until all streams have shown themselves
-_SILENT_S = 1.5
+_SILENT_S, _LOST_OVER_S = 1.5, 60.0
 _STAMP_BYTES, _VALUE_BYTES = 9, 4  # of a sample in a recording
 _MAX_MEASUREMENTS = 3
 _LONGEST_DELAY_S = 60.0
@@ -201,6 +201,7 @@ class Doctor:
         source = LslSource(info, triggers=[trigger] if trigger else ())
         meter = SignalMeter(source.montage, trigger)
         delays: deque[float] = deque(maxlen=100)
+        lost: deque[int] = deque([0], maxlen=round(_LOST_OVER_S / _READ_EVERY_S) + 1)
         at_least = max(1, round(_PIECE_S * source.montage.sfreq_hz))
         came_s = time.monotonic()
         read_at = came_s + _READ_EVERY_S
@@ -215,9 +216,12 @@ class Doctor:
                 if now < read_at:
                     continue
                 read_at = now + _READ_EVERY_S
+                report = source.counter.report
+                lost.append(report.lost)
                 self.reading = replace(
                     meter.reading(),
-                    report=source.counter.report,
+                    report=report,
+                    lost=lost[-1] - lost[0],
                     clock_reason=source.counter.clock.reason,
                     transport_s=float(np.median(delays)) if delays else float("nan"),
                     silent_s=now - came_s,

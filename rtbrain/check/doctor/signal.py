@@ -38,6 +38,7 @@ class SignalReading:
     bad: Mapping[str, str] | None = None  # None where contacts cannot be judged
     judged: bool = False  # whether contacts were seen for long enough
     report: SampleCounterReport | None = None
+    lost: int = 0  # samples in the last minute
     clock_reason: str = ""  # what is wrong with its time stamps
     transport_s: float = math.nan  # from its time stamps to its arrival
     codes: Mapping[str, Mapping[str, int]] | None = None  # by trigger channel, how often each came
@@ -161,11 +162,11 @@ def check_rate(reading: SignalReading) -> Check:
         "told": f"{report.nominal_rate_hz:g}",
         "percent": f"{abs(report.drift_ppm) / 1e4:.2g}",
         "limit": f"{100 * RATE_TOLERANCE:g}",
-        "lost": report.lost,
+        "lost": reading.lost,
     }
     if effective_rate_verdict(report):
         return judge("rate", "fix", "off", **words)
-    if report.lost:
+    if reading.lost:
         return judge("rate", "look", "lost", **words)
     unsure = 3 * math.sqrt(3) * report.uncertainty_s / _RATE_AFTER_S
     if abs(report.drift_ppm) / 1e6 > RATE_UNCHANGED + unsure:

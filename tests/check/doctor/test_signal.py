@@ -111,7 +111,8 @@ def test_the_measured_rate_is_judged_by_what_resampling_can_mend(brain, pace, lo
     for start in range(0, kept.size, 256):
         piece = slice(start, start + 256)
         counter.take(brain[:, piece], kept[piece], float(kept[piece][-1]) + 0.01)
-    check = check_rate(replace(measured(brain), report=counter.report))
+    report = counter.report
+    check = check_rate(replace(measured(brain), report=report, lost=report.lost))
     assert (check.state, words in check.finding) == (state, True), check
 
 
