@@ -207,7 +207,12 @@ def paint_detections(canvas: Canvas, decoding: Decoding, y: float) -> None:
         if not is_target:
             refractory_s = 0.0 if threshold is None else threshold.refractory_s
             after = max(x + px(7), canvas.x(found.t + refractory_s))
-            canvas.text(after + px(4), y, found.label[:12], theme.text)
+            label = found.label[:12]
+            following = min(
+                (one.t for one in decoding.detections if one.t > found.t), default=math.inf
+            )
+            if after + px(12) + canvas.width(label) < canvas.x(following):
+                canvas.text(after + px(4), y, label, theme.text)
 
 
 def _paint_pin(canvas: Canvas, x: float, y: float, ink: QColor, *, full: bool) -> None:

@@ -151,7 +151,7 @@ def test_a_real_decoder_is_shown_with_its_detections_and_turns_old_when_it_ends(
     session = ViewSession(stream=name, decode=name)
     plot, panel = shown(Decoding(session))
     quality, pause = Quality(np.ones(2, np.bool_)), threading.Event()
-    sent_at, end, detections = 0.0, time.monotonic() + 20, {"speech": SPEECH}
+    sent_at, end, detections = 0.0, time.monotonic() + 40, {"speech": SPEECH}
 
     def until(condition, sending=True):
         nonlocal sent_at
