@@ -27,6 +27,8 @@ class LabelSettings(Settings):
     """Task of the Brain Treebank, such as onset or volume."""
     plan: str | None = Field(default=None, min_length=1)
     """With classes: file of the plan that the cues were drawn from; it is drawn again for p."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """The class, or the event, that a marker stands for, as {"1": rest, "2": speech}."""
     rules: Literal["neuroprobe", "published"] = "neuroprobe"
     """With task: windows of 1 s after a word (neuroprobe), or of 5 s around it (published)."""
 

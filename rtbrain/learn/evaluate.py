@@ -21,6 +21,7 @@ from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     ignore_note,
     label_windows,
+    named_events,
     open_recordings,
     resolve_tasks,
     virtual_session,
@@ -271,7 +272,7 @@ def recorded_decodes(
         features, _ = build_decoder(bundle, bundle.montage)
         delay_s, n_channels = features.neural_delay_s, features.signal.montage.n_channels
         decodes = _decodes(read, n_outputs, n_channels, delay_s)
-        events = read.events
+        events = named_events(read.events, labels.names)
     finally:
         read.close()
     label = partial(states_from_markers, events=events, classes=labels.classes, lag_s=delay_s)

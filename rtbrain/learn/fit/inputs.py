@@ -1,6 +1,6 @@
 """What `fit` and `evaluate` read: recordings, opened and labelled, as virtual live sessions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -259,16 +259,26 @@ def label_windows(
     return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)
 
 
+def named_events(events: Sequence[Event], names: Mapping[str, str]) -> tuple[Event, ...]:
+    """Events under the names that their markers stand for."""
+    return tuple(replace(one, text=names.get(one.text, one.text)) for one in events)
+
+
 def resolve_tasks(
     labels: LabelSettings, sources: Sequence[Any], recordings: Sequence[Recording]
 ) -> tuple[Sequence[Recording], LabelSettings]:
     """Recordings whose events are those of a Brain Treebank task, where the labels name one.
+
+    Markers that have names are called by these.
 
     Raises
     ------
     SettingsError
         A recording is no trial of the Brain Treebank.
     """
+    if labels.task is None and labels.names:
+        named = [replace(one, events=named_events(one.events, labels.names)) for one in recordings]
+        return named, labels
     if labels.task is None:
         return recordings, labels
     names = (f"no {labels.task}", labels.task)

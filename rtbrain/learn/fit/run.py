@@ -168,7 +168,7 @@ def fit(
         "channel": channel,
         "threshold": threshold,
         "task": task,
-        "rules": settings.pop("rules", None),
+        **{key: settings.pop(key, None) for key in ("rules", "names")},
         "plan": plan and str(plan),
     }
     values = settings | {

@@ -269,7 +269,7 @@ def _scores(
             f"{bundle.id}: name the bundle that was used, or leave --bundle out"
         )
     labels = label_settings(bundle, None)
-    texts = {text for _, _, text in timeline.markers}
+    texts = {labels.names.get(text, text) for _, _, text in timeline.markers}
     if missing := [name for name in labels.classes or () if name not in texts]:
         if len(missing) == len(labels.classes or ()):
             return {"none": "No cues in this run: nothing to score."}

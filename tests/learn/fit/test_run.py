@@ -137,12 +137,17 @@ def test_progress_is_called_back_and_nothing_is_printed(capsys: pytest.CaptureFi
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_array_is_fitted_on_with_its_events(decoder: FittedDecoder) -> None:
+def test_an_array_is_fitted_on_with_its_events_also_where_codes_stand_for_classes(
+    decoder: FittedDecoder,
+) -> None:
     known = rtbrain.read(PATIENT, sfreq_hz=2048)
     array = known.read(0, known.n_samples)
-    events = [(event.onset_s, event.text) for event in known.events]
+    codes = {"rest": "1", "speech": "2"}
+    events = [(event.onset_s, codes.get(event.text, event.text)) for event in known.events]
     recording = rtbrain.read((array, 2048, known.montage.names), events=events)
-    fitted = rtbrain.fit([recording], **QUICK)
+    names = {code: text for text, code in codes.items()}
+    fitted = rtbrain.fit([recording], **QUICK, names=names)
+    assert fitted.report["labels"]["names"] == names
     assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
     scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
     assert list(scores) == ["decoder", "clock only", "labels shifted"]
