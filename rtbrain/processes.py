@@ -29,6 +29,7 @@ _LAST_S = 10.0  # to close files, for a process whose parent is gone
 _LOWEST_PRIORITY = 19
 _PARENT = "RTBRAIN_PARENT"
 _EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
+_detached: list[subprocess.Popen[bytes]] = []
 _parents: list[int] = []  # that this process ends with
 # What still writes into the folder has a few seconds to end.
 _KEEPER = """
@@ -75,7 +76,7 @@ def start_detached(
         new = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         detached = {"creationflags": new}
     with output.open("wb") as log:
-        return subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "rtbrain.apps.main", *arguments],
             cwd=folder,
             env=environment,
@@ -84,6 +85,8 @@ def start_detached(
             stderr=log,
             **detached,
         )
+    _detached.append(child)  # nobody complains that it still runs
+    return child
 
 
 @contextmanager

@@ -2,10 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QObject,
+    QPointF,
+    QRectF,
+    QSize,
+    Qt,
+    QUrl,
+    Signal,
+)
 from PySide6.QtGui import (
     QColor,
+    QDesktopServices,
     QFontMetricsF,
     QKeyEvent,
     QKeySequence,
@@ -294,3 +306,8 @@ class ConsoleKeys(QObject):
                 watched.click()
             return True
         return False
+
+
+def open_in_desktop(path: Path) -> None:
+    """Open a file or folder as the desktop does."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from rtbrain.console.folder import Session
 from rtbrain.console.sole import sole_console
+from rtbrain.console.tour import set_up_tour
 from rtbrain.console.window import SessionWindow
 from rtbrain.processes import handle_end
 from rtbrain.view.marks import MarkOutlet, window_identity
@@ -18,7 +19,7 @@ _ANSWER_S = 3.0
 _SIZE_PX = (1280, 800)
 
 
-def run_session(folder: Path, *, theme: str | None = None) -> bool:
+def run_session(folder: Path, *, theme: str | None = None, tour: bool = False) -> bool:
     """Show the console of a session until it is closed; False where it is shown already.
 
     Raises
@@ -35,7 +36,10 @@ def run_session(folder: Path, *, theme: str | None = None) -> bool:
             return False
         settings = QSettings("rtbrain", "session")
         marks = MarkOutlet("rtbrain-session", window=window_identity(settings))
-        window = SessionWindow(Session(folder), settings, theme=theme, marks=marks)
+        session = Session(folder)
+        if tour:
+            set_up_tour(session)
+        window = SessionWindow(session, settings, theme=theme, marks=marks, tour=tour)
         doorbell.rung.connect(window.come_forward)
         doorbell.rung.connect(doorbell.answer)
         sys.excepthook = window.note_unexpected(sys.excepthook)

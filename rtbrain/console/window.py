@@ -3,17 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QSettings, Qt, QTimer, QUrl
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.closing import Closing
 from rtbrain.console.commands import stop_outputs, streams_of, view_command
-from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton
+from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
 from rtbrain.console.menus import ConsoleMenus
@@ -22,7 +21,7 @@ from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
 from rtbrain.console.setup.page import SetupPage
-from rtbrain.console.small_signal import SmallSignal
+from rtbrain.console.tour import TourBar
 from rtbrain.console.transport import Transport
 from rtbrain.console.watch import Watch
 from rtbrain.errors import RtbrainError, SettingsError, one_line
@@ -36,6 +35,7 @@ from rtbrain.view.menus import new_screenshot_path, save_screenshot
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, choose_theme, fill, plain_label, style_sheet
+from rtbrain.view.traces.small import SmallSignal
 
 PAGES: tuple[type[Page], ...] = (SetupPage, CalibratePage, FitPage, RunPage, ReviewPage)
 _POLL_MS = 50
@@ -52,6 +52,8 @@ class SessionWindow(QMainWindow):
         Opens the streams of a session's settings.
     marks : MarkOutlet, optional
         Where marks by hand go.
+    tour : bool
+        Whether to say what each step is for.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SessionWindow(QMainWindow):
         theme: str | None = None,
         connect: Callable[..., ViewSession] = ViewSession,
         marks: MarkOutlet | None = None,
+        tour: bool = False,
     ) -> None:
         super().__init__()
         self.session, self._settings, self._connect = session, settings, connect
@@ -74,8 +77,10 @@ class SessionWindow(QMainWindow):
         self.watch = Watch(session)
         self.transport = Transport(self.watch, self.stop_outputs, self.theme)
         self.strip = OriginStrip(self, self.theme)
+        self.tour = TourBar(self.show_step, self.theme)
+        self.tour.setVisible(tour)
         self.rail = Rail(session, list(self.pages.values()), self.theme)
-        self.small = SmallSignal(self.theme)
+        self.small: SmallSignal | None = None
         self.live_button = KeyButton(self.theme, 30)
         self.bar = ActionBar(self.theme)
         self._shortcuts: dict[str, QShortcut] = {}
@@ -128,11 +133,11 @@ class SessionWindow(QMainWindow):
         fill(below, self.rail, right, stretched=right)
         middle = QWidget()
         self._rows = QVBoxLayout(middle)
-        self.rail.add_below(self.small)
         foot = QWidget()
-        fill(QVBoxLayout(foot), self.live_button, margins=(12, 6, 12, 10))
+        self._foot = QVBoxLayout(foot)
+        fill(self._foot, self.live_button, margins=(12, 8, 12, 10), spacing=8)
         self.rail.add_below(foot)
-        fill(self._rows, self.transport, self.strip, below, stretched=below)
+        fill(self._rows, self.transport, self.strip, self.tour, below, stretched=below)
         self.setCentralWidget(middle)
 
     @property
@@ -146,6 +151,7 @@ class SessionWindow(QMainWindow):
         for name, page in self.pages.items():
             page.setVisible(name == step)
         self.rail.show_step(step)
+        self.tour.show_step(step)
         self._show_actions()
 
     def poll(self) -> None:
@@ -159,7 +165,8 @@ class SessionWindow(QMainWindow):
             update = self.live.poll()
             now = update.now
             self.watch.take(update)
-            self.small.take(update)
+            if self.small is not None:
+                self.small.take(update)
             for page in self.pages.values():
                 page.take(update)
         for page in self.pages.values():
@@ -167,7 +174,8 @@ class SessionWindow(QMainWindow):
         self.transport.draw(self.outputs_on)
         if self.strip.show_origin("" if self.live is None else origin_of(self.live.feeds)):
             self._place_frame()
-        self.small.draw(now)
+        if self.small is not None:
+            self.small.draw(now)
         self.rail.draw()
         if self.menus.log.isVisible():
             self.menus.log.show_text(log_lines(self.watch.alarms.log))
@@ -191,7 +199,10 @@ class SessionWindow(QMainWindow):
         )
         for page in self.pages.values():
             page.restyle(theme)
-        for part in (self.rail, self.bar, self.transport, self.strip, self.small, self.menus):
+        self.tour.restyle(theme)
+        if self.small is not None:
+            self.small.restyle(theme)
+        for part in (self.rail, self.bar, self.transport, self.strip, self.menus):
             part.restyle(theme)
         self.menuBar().setFixedHeight(theme.px(MENU_PX))
         self.strip.setFixedHeight(theme.px(_STRIP_PX))
@@ -308,7 +319,11 @@ class SessionWindow(QMainWindow):
         self._live_for = wanted
         self.live = self._connect(**wanted) if wanted else None
         self.watch.read(self.live)
-        self.small.read(self.live)
+        if self.small is not None:
+            self.small.hide()
+        self.small = None if self.live is None else SmallSignal(self.live, self.theme)
+        if self.small is not None:
+            self._foot.insertWidget(0, self.small)
         for page in self.pages.values():
             page.live = self.live
 
@@ -329,8 +344,3 @@ class SessionWindow(QMainWindow):
 
     def _press(self, key: str) -> None:
         self.do(self._calls[key])
-
-
-def open_in_desktop(path: Path) -> None:
-    """Open a file or folder as the desktop does."""
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QIcon
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rtbrain.console.controls import open_in_desktop
 from rtbrain.console.folder import Session
 from rtbrain.console.page import Action, Page
 from rtbrain.console.review.drawing import FigureCard, RunPlot
@@ -263,12 +264,11 @@ class ReviewPage(Page):
             self._exported += 1
 
     def _open_folder(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.session.folder)))
+        open_in_desktop(self.session.folder)
 
     def _open_report(self) -> None:
         if self._run is not None:
-            page = self._report_of(self._run).with_suffix(".html")
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
+            open_in_desktop(self._report_of(self._run).with_suffix(".html"))
 
 
 def _head(text: str) -> QWidget:
