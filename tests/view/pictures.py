@@ -213,6 +213,7 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
     for _ in range(3 * (state == "seen")):
         window._see()
     if state == "paused":
+        window.draw_all(NOW)
         window._toggle_pause()
         window._paused_at = NOW - 12
     if state in ("log", "details"):

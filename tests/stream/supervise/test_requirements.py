@@ -9,7 +9,7 @@ from rtbrain import units
 from rtbrain.errors import StreamError
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.types import Chunk, Montage
-from rtbrain.units import AmplitudeCheck, amplitude_uv, find_wrong_unit
+from rtbrain.units import AmplitudeCheck, amplitude_uv, find_wrong_unit, wrong_unit
 from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0
@@ -186,3 +186,13 @@ def test_labels_that_a_stream_writes_differently_are_bound_and_reported():
     assert binding.notes[0] == (
         "labels differ and were matched: EEG A1-Ref is A1, POL A3 is A3, b'01 is B\u20191"
     )
+
+
+@pytest.mark.parametrize(
+    ("per_volt", "size_uv", "unit", "times"),
+    [(1.0, 3e-5, "volts", 1e-6), (1e6, 5e7, "microvolts", 1e6), (1.0, 0.05, "millivolts", 1e-3)],
+)
+def test_a_wrong_unit_is_named_with_the_right_one(per_volt, size_uv, unit, times):
+    _, factor = find_wrong_unit(size_uv)
+    found = wrong_unit(np.full(4, per_volt), factor)
+    assert (found.unit, found.times) == (unit, pytest.approx(times))

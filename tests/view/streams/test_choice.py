@@ -3,6 +3,7 @@
 import pylsl
 import pytest
 
+from rtbrain.stream_names import recorder_source_id
 from rtbrain.view.streams.choice import choose_streams
 
 SFREQ_HZ = 512.0
@@ -51,6 +52,19 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
         "markers:op-marks:op-marks:": "op-marks",
     }
     assert not problems
+
+
+def test_every_recorder_is_found_whatever_its_name_and_is_no_decoder():
+    there = [texts("foo-status"), texts("x-record-status"), texts("ward-status")]
+    there += [pylsl.StreamInfo("bar-status", "Status", 1, 0, "string", recorder_source_id("bar"))]
+    chosen, problems = choose_streams(there[2:], None, None)
+    assert {key: found.name() for key, found in chosen.items()} == {
+        "status": "ward-status",
+        "record:bar-status": "bar-status",
+    }
+    assert not problems
+    chosen, _ = choose_streams(there[1:], None, None)
+    assert {"record:bar-status", "record:x-record-status"} <= chosen.keys()
 
 
 def test_two_windows_marks_of_one_name_are_kept_apart():

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.view.streams.inlets import StreamStates, feed_of
 
 
@@ -22,6 +23,17 @@ def test_marker_streams_that_come_and_go_are_not_kept_for_ever(name, n_kept):
     assert len(states.update(inlets, (), {}, 0.0)) == 4 + 50
     feeds = states.update({}, (), {}, 1.0)
     assert [feed.state for feed in feeds[4:]] == ["lost"] * n_kept
+
+
+def test_a_recorder_that_ended_is_forgotten_and_one_that_vanished_is_not():
+    states = StreamStates({})
+    inlets = {f"record:{n}-status": inlet(f"{n}-status") for n in ("ended", "gone")}
+    states.update(inlets, (), {}, 0.0)
+    for sender, event in (("ended", "stopping"), ("gone", "summary")):
+        fields = {"recorder": f"{sender}-status", "stream": "amp"}
+        states.note_end(StatusEvent(0.5, event, fields))
+    feeds = [feed for feed in states.update({}, (), {}, 1.0) if feed.kind == "record"]
+    assert [(feed.name, feed.state) for feed in feeds] == [("gone-status", "lost")]
 
 
 def test_a_stream_is_expected_by_its_name_until_a_problem_says_why_it_is_not_there():
