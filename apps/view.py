@@ -91,9 +91,9 @@ def _pixels(size: str) -> tuple[int, int]:
     """Width and height of a picture."""
     width, _, height = size.partition("x")
     numbers = width.isdecimal() and height.isdecimal()
-    if not (numbers and 1024 <= int(width) <= 8192 and 640 <= int(height) <= 8192):
+    if not (numbers and 1024 <= int(width) <= 8192 and 700 <= int(height) <= 8192):
         raise SettingsError(
-            f"--size: expected WIDTHxHEIGHT from 1024x640 to 8192x8192 pixels, got {size!r}"
+            f"--size: expected WIDTHxHEIGHT from 1024x700 to 8192x8192 pixels, got {size!r}"
         )
     return int(width), int(height)
 

@@ -61,7 +61,7 @@ class MainWindow(QMainWindow):
         outlet: MarkOutlet,
         settings: QSettings,
         *,
-        make_chain: BuildChain,
+        make_chain: BuildChain | None,
         theme: str | None = None,
     ) -> None:
         super().__init__()
