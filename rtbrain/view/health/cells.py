@@ -227,10 +227,14 @@ class Health:
         reasons = {name: bad[name] for name in montage.names if name in bad}
         n = len(montage.names)
         tip = "\n".join(f"{name}: {reason}" for name, reason in reasons.items())
-        note = say("status.of_good", n=n)
-        icon = "look" if reasons else "fine"
         good = str(n - len(reasons))
-        return Cell("contacts", cell.label, good, note, icon=icon, tip=tip, may_go=not reasons)
+        made = Cell("contacts", cell.label, good, say("status.of_good", n=n), "fine", tip=tip)
+        if reasons:
+            return replace(made, icon="look")
+        if self.decoding.info is None:  # a decoder checks them
+            note = say("status.not_checked")
+            return replace(made, note=note, icon="unchecked", may_go=True)
+        return replace(made, may_go=True)
 
     def _markers_cells(self, now: Situation) -> list[Cell]:
         if not now.markers_silent_s > _SHOWN_SILENT_S:

@@ -130,6 +130,11 @@ def test_bad_contacts_are_counted_and_named_in_the_tip():
     assert (cell.value, cell.icon, cell.tip) == ("3", "look", "A1: flat")
 
 
+def test_contacts_are_not_checked_while_no_decoder_runs():
+    cell = Shown(decode=None).cell("contacts")
+    assert (cell.value, cell.note, cell.icon) == ("4", "not checked", "unchecked")
+
+
 def test_markers_that_stop_are_an_alarm_and_few_ones_are_not(shown):
     here = feed("markers", name="task", received=4)
     shown.session.feeds += (here,)
