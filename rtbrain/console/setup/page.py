@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from rtbrain.check.doctor.checks import Check, Expected, Fix
 from rtbrain.check.doctor.doctor import Doctor
@@ -86,6 +86,8 @@ class SetupPage(Page):
         if self._doctor is None:
             self._doctor = self.make_doctor(self._expected())
             self.destroyed.connect(self._doctor.close)
+            if (program := QApplication.instance()) is not None:
+                program.aboutToQuit.connect(self._doctor.close)
         doctor, settings = self._doctor, self.session.settings
         doctor.expected = self._expected()
         self._use_awaited(doctor.streams)

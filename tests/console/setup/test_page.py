@@ -65,6 +65,11 @@ def used(page):
     return {one.name: one.role for one in page.session.settings.streams}
 
 
+def test_the_doctor_ends_with_the_program(page):
+    QApplication.instance().aboutToQuit.emit()
+    assert page.doctor.closed
+
+
 def test_one_stream_is_the_signal_and_one_sends_the_markers(page):
     choose(page, "amp", "signal")
     choose(page, "task", "markers")
