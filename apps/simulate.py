@@ -1,15 +1,17 @@
 """`rtbrain simulate`: a synthetic patient as a live stream, with the markers of its task."""
 
 import math
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from rtbrain.check.faults.faulty_outlet import stream_patient
+from rtbrain.check.faults.faulty_outlet import hear_markers, stream_patient
 from rtbrain.check.faults.grammar import FAULT_KINDS, parse_fault
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.playing import require_positive
+from rtbrain.synthetic.follower import Follower
 from rtbrain.synthetic.patient import SYNTHETIC, parse_patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.synthetic.task import TASKS
@@ -60,6 +62,14 @@ def command(
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
     ] = 20.0,
+    follow: Annotated[
+        str | None,
+        typer.Option(
+            "--follow",
+            help="Do what the cues of this marker stream say, such as rtbrain-cues, once there "
+            "are any; until then the own task.",
+        ),
+    ] = None,
     fault: Annotated[list[str] | None, typer.Option("--fault", help=_FAULT_HELP)] = None,
 ) -> None:
     """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
@@ -93,13 +103,20 @@ def command(
         raise SettingsError(f"--start must be a number of 0 s or more, got {start:g}")
     if duration is None and math.isfinite(more["duration_s"]):
         duration = more["duration_s"]
-    # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
-    source = SyntheticSource(
-        who,
-        duration_s=duration,
-        chunk_samples=max(1, round(chunk_ms / 1000 * sfreq)),
-        start_sample=round(start * sfreq),
-    )
     faults = [parse_fault(text) for text in fault or ()]
     start_sample = round(start * sfreq)
-    stream_patient(who, source, faults, name, speed, wait, start_sample, stop_on_signals())
+    with ExitStack() as stack:
+        follower = None
+        if follow is not None:
+            follower = Follower(who, stack.enter_context(hear_markers(follow)))
+        # A piece's length decides nothing but how often samples leave: the nearest whole one will
+        # do.
+        source = SyntheticSource(
+            who,
+            duration_s=duration,
+            chunk_samples=max(1, round(chunk_ms / 1000 * sfreq)),
+            start_sample=start_sample,
+            activation=None if follower is None else follower.activation,
+        )
+        stopping = stop_on_signals()
+        stream_patient(who, source, faults, name, speed, wait, start_sample, stopping, follower)

@@ -245,10 +245,13 @@ class Patient:
             if start_sample <= start < stop_sample
         ]
 
-    def activation(self, first_sample: int, n_samples: int) -> Floats:
+    def activation(
+        self, first_sample: int, n_samples: int, states: tuple[Ints, Ints] | None = None
+    ) -> Floats:
         """True activity of each focus, 0 to 1: float32 [n_foci, n_samples].
 
-        A focus follows a change of state after its delay, linearly.
+        A focus follows a change of state after its delay, linearly. `states` replace the patient's
+        own: first samples, the last of them after these, and numbers of classes.
         """
         numbers = np.arange(first_sample, first_sample + n_samples)
         if self.task == "continuous":
@@ -257,8 +260,8 @@ class Patient:
             values = self.value_at(times_s.ravel()).reshape(times_s.shape)
             return np.asarray(values, np.float32)
         until = first_sample + n_samples + max(0, round(self.label_lag_s * self.sfreq_hz))
-        starts, states = self._sequence.until(until)
-        levels = self._class_levels[states]
+        starts, numbered = self._sequence.until(until) if states is None else states
+        levels = self._class_levels[numbered]
         rise_samples = self.level.rise_s * self.sfreq_hz
         out = np.empty((len(self.foci), n_samples), np.float32)
         for row, focus in enumerate(self.foci):

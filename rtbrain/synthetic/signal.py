@@ -234,7 +234,7 @@ class SyntheticSource:
     """A patient's signal as a source of chunks, as fast as they are pulled.
 
     From `start_sample` on come the same samples as in a recording that starts at 0; without a
-    duration it never ends.
+    duration it never ends. `activation` is as in `SyntheticSignal`.
     SettingsError for a chunk without samples, or a start or a duration below 0.
     """
 
@@ -245,6 +245,7 @@ class SyntheticSource:
         duration_s: float | None = None,
         chunk_samples: int = 64,
         start_sample: int = 0,
+        activation: Callable[[int, int], Floats] | None = None,
     ) -> None:
         if chunk_samples < 1:
             raise SettingsError(f"a chunk has 1 sample or more, got {chunk_samples}")
@@ -253,7 +254,7 @@ class SyntheticSource:
         if duration_s is not None and not 0 <= duration_s < np.inf:
             raise SettingsError(f"duration must be a number of 0 s or more, got {duration_s}")
         self.montage: Montage = patient.montage
-        self._synthesis = SyntheticSignal(patient)
+        self._synthesis = SyntheticSignal(patient, activation)
         self._chunk_samples = chunk_samples
         self._next_sample = start_sample
         self._stop_sample = (

@@ -91,7 +91,7 @@ def test_a_patient_is_named_as_a_recording_is_or_by_flags(monkeypatch: Any) -> N
     assert (named.seed, named.task, named.n_channels, named.mix_drift) == (7, "beta", 8, 0.2)
     assert (flagged.seed, flagged.task, flagged.n_channels) == (7, "beta", 8)
     assert source.pull(0.0).first_sample == 5 * SFREQ_HZ
-    assert streamed[0][-2] == streamed[1][-2] == 5 * SFREQ_HZ
+    assert streamed[0][-3] == streamed[1][-3] == 5 * SFREQ_HZ
 
 
 @pytest.mark.lsl

@@ -1,8 +1,11 @@
 """A signal outlet that goes wrong as the user chose: `rtbrain simulate --fault`."""
 
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,16 +13,19 @@ from rich.console import Console
 
 from rtbrain.check.faults.grammar import OUTLET_FAULT_KINDS, Fault
 from rtbrain.check.faults.injection import FaultInjection
-from rtbrain.errors import MontageError, SettingsError
+from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
 from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener
 from rtbrain.recording.replay import play
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 from rtbrain.stream_names import markers_name
+from rtbrain.synthetic.follower import Follower
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Chunk, Montage
 
+_RESOLVE_S, _PULL_S = 2.0, 0.1
 _AWAY_S = 1.0  # that a stream is gone before it comes back changed
 
 
@@ -218,6 +224,35 @@ class FaultyOutlet:
             )
 
 
+@contextmanager
+def hear_markers(name: str) -> Iterator[Callable[[], list[str]]]:
+    """Texts of the marker stream of this name since the last call, whenever it is there."""
+    texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+    ended = threading.Event()
+
+    def listen() -> None:
+        source = None
+        while not ended.is_set():
+            try:
+                source = source or SupervisedMarkers(
+                    name, timeout_s=_RESOLVE_S, on_event=lambda *_, **__: None, stop=ended.is_set
+                )
+                for _, text in source.pull(_PULL_S):
+                    texts.put(text)
+            except StreamError:
+                ended.wait(_PULL_S)
+        if source is not None:
+            source.close()
+
+    thread = threading.Thread(target=listen, name="rtbrain-cues", daemon=True)
+    thread.start()
+    try:
+        yield lambda: [texts.get() for _ in range(texts.qsize())]
+    finally:
+        ended.set()
+        thread.join(2 * _RESOLVE_S)
+
+
 def stream_patient(
     patient: Patient,
     source: SyntheticSource,
@@ -227,8 +262,12 @@ def stream_patient(
     wait: bool,
     start_sample: int,
     stopping: Callable[[], bool],
+    follower: Follower | None = None,
 ) -> None:
-    """Stream a patient, with faults, and the markers of its task, until its end."""
+    """Stream a patient, with faults, and the markers of its task, until its end.
+
+    One who follows the cues of others sends no markers from their first on.
+    """
     console = Console(stderr=True)
     identity = f"{name}-{patient.family}-{patient.seed}"
     signal = FaultyOutlet(
@@ -244,7 +283,8 @@ def stream_patient(
 
     def push(chunk: Chunk) -> None:
         first = start_sample + chunk.first_sample
-        for sample, text in patient.markers(first, first + chunk.n_samples):
+        own = follower is None or not follower.following
+        for sample, text in patient.markers(first, first + chunk.n_samples) if own else ():
             markers.push(text, float(chunk.timestamps[sample - first]))
         signal.push(chunk)
 

@@ -22,7 +22,7 @@ from rtbrain.console.setup.streams import MARKERS, SIGNAL, StreamTable, rows_of
 from rtbrain.console.setup.ways import Ways
 from rtbrain.errors import RtbrainError, list_words
 from rtbrain.processes import start_detached
-from rtbrain.stream_names import markers_name
+from rtbrain.stream_names import cues_name, markers_name
 from rtbrain.units import microvolts_per, require_voltage
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
@@ -214,7 +214,9 @@ class SetupPage(Page):
         if self.session.running("player"):
             self.session.stop("player")
             return
-        self._play(["simulate", "--name", _SIMULATED], _SIMULATED)
+        # It does what the cue screen says, once that is there.
+        cues = cues_name(self.session.settings.outlet)
+        self._play(["simulate", "--name", _SIMULATED, "--follow", cues], _SIMULATED)
 
     def _ask_recording(self) -> None:
         dialog = QFileDialog(self, say("setup.ways.recording"))

@@ -246,7 +246,9 @@ def test_a_simulated_patient_is_used_when_it_comes(monkeypatch, page, tmp_path):
     started = []
     monkeypatch.setattr(page.session, "start", lambda job, argv: started.append((job, argv)))
     page.ways.buttons["simulate"].click()
-    assert started == [("player", ["simulate", "--name", "rtbrain-sim"])]
+    assert started == [
+        ("player", ["simulate", "--name", "rtbrain-sim", "--follow", "rtbrain-cues"])
+    ]
     sim = replace(AMP, name="rtbrain-sim")
     page.doctor.streams = (AMP, sim)
     page.draw_now()
