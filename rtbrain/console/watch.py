@@ -73,6 +73,8 @@ class Watch:
             found = replace(found, decoder_stopped=True, decoder=name)
         if not self._session.running("decoder"):  # nobody waits for decodes
             found = replace(found, decode_age_s=math.nan, invalid_s=math.nan, detects=False)
+        if self._session.settings.plan is not None:  # the page Calibrate shows its own cues
+            found = replace(found, markers_silent_s=math.nan)
         self.alarms.update(found)
         return found
 

@@ -8,6 +8,7 @@ import pytest
 from rtbrain.console.folder import Session
 from rtbrain.console.jobs import KILLED
 from rtbrain.console.watch import Watch
+from rtbrain.view.alarms.conditions import Situation
 from tests.conftest import montage_of
 from tests.console.stub import Runs, Streams
 
@@ -78,3 +79,16 @@ def test_the_disk_is_told_in_bytes_and_hours_of_this_signal_and_is_looked_at_whe
     watch._free_at = -1e9
     disk = {cell.key: cell for cell in watch.cells(watch.update())}["disk"]
     assert (disk.note, disk.icon) == ("1.0 h left", "look")
+
+
+def test_markers_of_others_that_stop_are_no_alarm_where_the_cue_screen_gives_them(watch):
+    class Heard:
+        def situation(self, now):
+            return Situation(now, markers="task", markers_silent_s=90.0)
+
+    watch._health = Heard()
+    watch.update()
+    assert [alarm.key for alarm in watch.alarms.active] == ["markers_stopped"]
+    watch._session.change(plan={"n_per_class": 20})
+    watch.update()
+    assert not watch.alarms.active

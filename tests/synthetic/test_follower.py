@@ -1,10 +1,16 @@
 """A patient who follows cues does its own task before, and then theirs."""
 
-import numpy as np
+from uuid import uuid4
 
+import numpy as np
+import pytest
+
+from rtbrain.check.faults.faulty_outlet import hear_markers
 from rtbrain.marks import BREAK, PAUSED
+from rtbrain.outlet import MarkerOutlet
 from rtbrain.synthetic.follower import Follower
 from rtbrain.synthetic.patient import Patient
+from tests.conftest import wait_until
 
 PATIENT = Patient(3, sfreq_hz=512.0, n_channels=6)
 
@@ -33,3 +39,17 @@ def test_a_long_run_keeps_few_states() -> None:
         activation = follower.activation(block * 64, 64)
     assert np.isfinite(activation).all()
     assert len(follower._starts) <= 16
+
+
+@pytest.mark.lsl
+def test_cues_are_heard_from_a_screen_that_comes_later() -> None:
+    name = f"cues-{uuid4().hex}"
+    with hear_markers(name) as heard:
+        assert heard() == []
+        outlet = MarkerOutlet(name, source_id=name)
+        assert outlet.wait_for_listeners(30)
+        found: list[str] = []
+        outlet.push("speech", 0.0)
+        wait_until(lambda: found.extend(heard()) or found)
+        outlet.close()
+    assert found == ["speech"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
 
 from rtbrain.config.files import parse_settings, read_settings
 from rtbrain.console.cues.schedule import CueSchedule, Scene, unknown
@@ -75,7 +75,7 @@ def show_cues(
     on_status, on_note : callable
         Called at each change of the screen with `CueSchedule.status`, and with one line.
     """
-    application = QGuiApplication.instance() or QGuiApplication([sys.argv[0]])
+    application = QApplication.instance() or QApplication([sys.argv[0]])
     with ExitStack() as stack:
         screen = CueScreen(display, windowed, lsl_clock)
         stack.callback(screen.close)
@@ -214,7 +214,7 @@ class CueRun(QObject):
         self._report()
         if scene.state == "ended":
             self._send((self.schedule.end_marker(self.figures()),), t)
-            QTimer.singleShot(_THANKS_MS, self, QGuiApplication.quit)
+            QTimer.singleShot(_THANKS_MS, self, QApplication.quit)
 
     def _look_for_frame(self) -> None:
         late = self._waits is not None and self._screen.clock() - self._t_asked > _HIDDEN_S

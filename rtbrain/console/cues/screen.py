@@ -197,6 +197,7 @@ class CueScreen(QObject):
 
     def __init__(self, display: int | None, windowed: bool, clock: Callable[[], float]) -> None:
         super().__init__()
+        choose_display(display)  # before there is a window
         self.clock, self.frames = clock, FrameTimes()
         self.uses_opengl = has_opengl()
         self._scene: Scene | None = None
@@ -214,6 +215,8 @@ class CueScreen(QObject):
     def move(self, display: int | None, windowed: bool = False) -> None:
         """Show the window on a display; a SettingsError where there is none of this number."""
         screen, full = choose_display(display)
+        # Not asked of the window: PySide 6.11 then takes the screen away with it.
+        self._refresh_hz = float(screen.refreshRate())
         self._window.hide()
         self._window.setScreen(screen)
         box = screen.geometry()
@@ -228,7 +231,7 @@ class CueScreen(QObject):
     @property
     def refresh_hz(self) -> float:
         """Rate of the display, as the system says."""
-        return float(self._window.screen().refreshRate())
+        return self._refresh_hz
 
     def show_scene(self, scene: Scene, t_due: float) -> None:
         """Show a scene at the next frame; it was due at a time, s."""
