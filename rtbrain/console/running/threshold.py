@@ -27,7 +27,7 @@ from rtbrain.console.running.expected import (
 )
 from rtbrain.view.decodes.frame import face, paint_frame, paint_line
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, paint_text
+from rtbrain.view.theme import Theme, fill, paint_text, set_tip
 
 _STEP, _LONG_STEP = 0.01, 0.05
 _PAD, _LEFT, _RIGHT = 16, 60, 56
@@ -304,6 +304,7 @@ class ThresholdPanel(QWidget):
         for name, button in self.buttons.items():
             button.setChecked(name == at)
             button.setEnabled(expected is not None and name in expected.presets)
+        set_tip(self, "\n".join(f"{one.label}: {one.line}" for one in self.texts()))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802

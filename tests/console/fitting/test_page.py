@@ -2,6 +2,8 @@
 
 import pytest
 
+from rtbrain.config import FitSettings, parse_settings
+from rtbrain.config.flags import override
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.errors import SettingsError
@@ -70,7 +72,9 @@ def test_a_fit_is_a_job_by_the_settings_of_the_session_that_tells_its_stages(
     assert said["--out"] == "decoders/decoder-01"
     assert (said["--classes"], said["--detect"]) == ("rest,speech", "speech")
     assert (said["--mains"], said["--stream"], said["--recipe"]) == ("50", "amp", "linear")
-    assert said["--set"] == 'labels.names={"1": "rest", "2": "speech"}'
+    values = override({"labels": {"classes": ["rest", "speech"]}}, [said["--set"]])
+    settings = parse_settings(values, FitSettings, where="fit")
+    assert settings.labels.names == {"1": "rest", "2": "speech"}
     assert argv[-1] == "--progress-json"
     job.progress = {"stage": "folds", "done": 3, "total": 5, "elapsed_s": 60, "left_s": 31}
     assert look(page).state() == ("checking", "being fitted")
