@@ -10,7 +10,7 @@ from rtbrain.types import Doubles, Floats, Ints, Montage
 from rtbrain.view.traces.scene import Lanes
 
 _FOLD = 16  # contacts in a line
-_PITCH_PX, _LINE_PITCH, _ROOMY_PITCH = 24.0, 1.1, 1.85
+PITCH_PX, _LINE_PITCH, _ROOMY_PITCH = 24.0, 1.1, 1.85
 _RADIUS_SHARE = 0.42
 _DOTS_PX = (2.0, 5.0)
 _UNPLACED_SHARE = 0.35
@@ -36,7 +36,12 @@ class Drawing:
 
 
 def draw_contacts(
-    montage: Montage, room: QRectF, name_px: float, *, from_above: bool
+    montage: Montage,
+    room: QRectF,
+    name_px: float,
+    *,
+    from_above: bool,
+    max_pitch_px: float = PITCH_PX,
 ) -> list[Drawing]:
     """Every contact once: from above those with a position, all others by shaft."""
     placed = montage.placed if from_above else np.zeros(montage.n_channels, np.bool_)
@@ -50,7 +55,7 @@ def draw_contacts(
         drawings.append(_from_above(montage, montage.positions[rows], rows, upper))
     others = np.flatnonzero(~placed)
     if others.size:
-        drawings.append(_by_shaft(montage, others, lower, name_px))
+        drawings.append(_by_shaft(montage, others, lower, name_px, max_pitch_px))
     return drawings
 
 
@@ -64,7 +69,9 @@ def _shafts(montage: Montage, rows: Ints) -> dict[int, tuple[str, list[int]]]:
     return found
 
 
-def _by_shaft(montage: Montage, rows: Ints, room: QRectF, name_px: float) -> Drawing:
+def _by_shaft(
+    montage: Montage, rows: Ints, room: QRectF, name_px: float, max_pitch_px: float
+) -> Drawing:
     """Shafts as lines of up to 16 contacts, in as many columns as make them largest."""
     lines: list[tuple[str, list[int]]] = []
     for shaft, members in _shafts(montage, rows).values():
@@ -75,7 +82,7 @@ def _by_shaft(montage: Montage, rows: Ints, room: QRectF, name_px: float) -> Dra
     def pitch_px(n_columns: int) -> float:
         across = (room.width() / n_columns - name_px) / longest
         down = room.height() / -(-len(lines) // n_columns) / _LINE_PITCH
-        return min(across, down, _PITCH_PX)
+        return min(across, down, max_pitch_px)
 
     n_columns = max(range(1, len(lines) + 1), key=lambda n: (pitch_px(n), -n))
     pitch = max(pitch_px(n_columns), _MIN_SCALE)
@@ -88,7 +95,7 @@ def _by_shaft(montage: Montage, rows: Ints, room: QRectF, name_px: float) -> Dra
     for place, (name, members) in enumerate(lines):
         column, line = divmod(place, n_lines)
         left = room.left() + column * room.width() / n_columns + name_px
-        y = room.top() + (line + 0.5) * line_px
+        y = room.top() + line * line_px + radius + 1  # what is left is below, for labels
         if name:
             shafts.append((name, QPointF(left - 6, y)))
         for step, row in enumerate(members):
@@ -99,7 +106,7 @@ def _by_shaft(montage: Montage, rows: Ints, room: QRectF, name_px: float) -> Dra
         np.asarray(px, np.float64).reshape(-1, 2),
         radius,
         tuple(shafts),
-        line_px - 2 * radius,
+        line_px - 2 * radius - 1,
         True,
         None,
         name_px - 6,

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QWidget
 from rtbrain.channels import places_of
 from rtbrain.channels.labels import Place
 from rtbrain.types import Montage
-from rtbrain.view.electrodes.layout import Drawing, draw_contacts
+from rtbrain.view.electrodes.layout import PITCH_PX, Drawing, draw_contacts
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.theme import Theme, ToolTips, contrast, paint_text
 
@@ -182,7 +182,7 @@ class ElectrodeMap(QWidget):
     def _paint_contacts(self, painter: QPainter, drawing: Drawing) -> list[QRectF]:
         """Paint good contacts, then bad ones on top with their labels; returns those boxes."""
         bad = [self.styles[int(row)].bad for row in drawing.rows]
-        painter.setFont(self._theme.font(min(11.0, 1.15 * drawing.radius_px)))
+        painter.setFont(self._theme.font(min(11.0, 1.15 * drawing.radius_px / self._theme.scale)))
         for place in np.argsort(bad, kind="stable").tolist():
             at = QPointF(*drawing.px[place].tolist())
             row = int(drawing.rows[place])
@@ -300,5 +300,9 @@ class ElectrodeMap(QWidget):
         widest = max(map(metrics.horizontalAdvance, shafts))
         room = QRectF(self.rect()).adjusted(_PAD_PX, 4, -_PAD_PX, -4)
         self.drawings = draw_contacts(
-            self._montage, room, min(widest, _MAX_NAME_PX) + 12, from_above=self.from_above
+            self._montage,
+            room,
+            min(widest, self._theme.px(_MAX_NAME_PX)) + 12,
+            from_above=self.from_above,
+            max_pitch_px=self._theme.px(PITCH_PX),
         )

@@ -96,6 +96,7 @@ def test_contacts_by_shaft_are_apart_and_inside_their_room(n_channels, room):
     np.fill_diagonal(away, np.inf)
     assert away.min() >= 2 * drawing.radius_px
     assert all(room.contains(QPointF(*px)) for px in drawing.px.tolist())
+    assert (drawing.px[:, 1] + drawing.radius_px + drawing.room_px <= room.bottom() + 1).all()
     assert len(drawing.shafts) == math.ceil(n_channels / 12)
 
 
