@@ -323,8 +323,8 @@ class ThresholdPanel(QWidget):
         if self.expected is None:
             line = [(say("run.no_curve"), face(theme, 13), theme.text2)]
             paint_line(painter, QPointF(px(_PAD), top + px(30)), self.width() - px(32), line)
-        for at, share, figure in zip((0.0, 0.5, 0.75), _SHARES, self.texts(), strict=False):
-            self._paint_figure(painter, QPointF(px(_PAD) + at * room, top), share * room, figure)
+        for start, share, figure in zip((0.0, 0.5, 0.75), _SHARES, self.texts(), strict=False):
+            self._paint_figure(painter, QPointF(px(_PAD) + start * room, top), share * room, figure)
         foot = self._foot.y()
         rows = [self.lines(), self.about]
         for number, lines in enumerate(rows):
