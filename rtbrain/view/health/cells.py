@@ -315,7 +315,7 @@ def _disk_cell(recording: Recording) -> Cell:
     if math.isfinite(minutes):
         hours = minutes >= 120
         left = f"{minutes / 60:.0f}" if hours else f"{minutes:.0f}"
-        note = say("status.hours", hours=left) if hours else f"{left} min"
+        note = say("status.hours", hours=left) if hours else say("status.minutes", minutes=left)
     free = f"{recording.free_bytes / 1e9:.3g} GB"
     icon, level = ("look", "look") if recording.disk_low else ("fine", "")
     return Cell("disk", label, free, note, icon, level=level, may_go=not recording.disk_low)
