@@ -1,6 +1,6 @@
 """What the pages of the console have in common: one page a step, and the actions it offers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
@@ -56,6 +56,8 @@ class Page(QWidget):
         What has a key and no button, such as the pause of cues; only while the page is shown.
     live : ViewSession or None
         The streams that are read; None until a signal is chosen. The window sets it.
+    bad : mapping or None
+        Bad contacts and why, where the page judges them.
     """
 
     changed = Signal()
@@ -73,6 +75,7 @@ class Page(QWidget):
         super().__init__()
         self.session, self.theme = session, theme
         self.live: ViewSession | None = None
+        self.bad: Mapping[str, str] | None = None
         self.primary: Action | None = None
         self.buttons: Sequence[Action] = ()
         self.keys: Sequence[Action] = ()

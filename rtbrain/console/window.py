@@ -175,6 +175,8 @@ class SessionWindow(QMainWindow):
         if self.strip.show_origin("" if self.live is None else origin_of(self.live.feeds)):
             self._place_frame()
         if self.small is not None:
+            if (bad := self.pages["setup"].bad) is not None:
+                self.small.judge(bad)
             self.small.draw(now)
         self.rail.draw()
         if self.menus.log.isVisible():

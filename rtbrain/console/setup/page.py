@@ -93,6 +93,7 @@ class SetupPage(Page):
         self._use_awaited(doctor.streams)
         self._checks = doctor.checks()
         self.checks.show_checks(self._checks)
+        self.bad = None if doctor.reading is None else doctor.reading.bad
         rows = rows_of(doctor.streams, settings, doctor.reading)
         self.streams.show_rows(rows)
         seconds = f"{time.monotonic() - doctor.looked_s:.0f}"
