@@ -46,6 +46,11 @@ class SessionLog:
     def start(self, job: str, command: Sequence[str]) -> None:
         """Add a job that was started."""
         self.note(f"{job} starts")
+        for word in command:  # a plan that the console wrote
+            if word.endswith(".yaml") and not Path(word).is_absolute():
+                with suppress(OSError):
+                    text = (self._path.parent / word).read_text(encoding="utf-8").rstrip("\n")
+                    self._write(f"cat > {shlex.quote(word)} <<'END-OF-PLAN'\n{text}\nEND-OF-PLAN")
         self._pause()
         line = shlex.join(["rtbrain", *command])
         self._write(line if job in FOREGROUND else f"{line} & {job}=$!")

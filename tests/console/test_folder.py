@@ -163,7 +163,9 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     log.note("a 'quote', a $(touch bad) and\na line")
     log.start("recorder", ["record", "calibration/calib 01.xdf", "--stream", "a b"])
     clock.t += 0.3
-    log.start("cue", ["cue", "--classes", "rest,speech"])
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration/plan.yaml").write_text("classes: [rest, $(touch bad)]\n")
+    log.start("cue", ["cue", "--plan", "calibration/plan.yaml"])
     clock.t += 0.2
     log.end("cue", "exit code 0")
     log.stop("recorder")
@@ -188,11 +190,13 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     )
     assert (tmp_path / "again/calls").read_text().splitlines() == [
         "record|calibration/calib 01.xdf|--stream|a b|",
-        "cue|--classes|rest,speech|",
+        "cue|--plan|calibration/plan.yaml|",
         "ended",
         "fit|calibration/calib 01.xdf|",
         "export|x|",
     ]
     assert not list(tmp_path.rglob("bad"))
+    plan = tmp_path / "again/calibration/plan.yaml"
+    assert plan.read_text() == "classes: [rest, $(touch bad)]\n"
     assert "sleep 0.3" in (tmp_path / "log.sh").read_text()
     assert "sleep 3600" not in (tmp_path / "log.sh").read_text()
