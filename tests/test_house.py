@@ -248,6 +248,18 @@ def test_every_package_is_installed() -> None:
     assert set(listed) == agreed | {"rtbrain.configs"}
 
 
+def test_every_painter_ends_with_its_block_whatever_fails() -> None:
+    # One that stays active after an error in a picture ends the whole window.
+    open_ended = [
+        f"{module}:{node.lineno}"
+        for module, path in PRODUCT.items()
+        if "QPainter(" in path.read_text()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Assign) and "QPainter(" in ast.unparse(node.value)
+    ]
+    assert not open_ended
+
+
 def test_the_top_level_holds_only_what_is_agreed() -> None:
     done = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False

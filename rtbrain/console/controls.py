@@ -102,33 +102,34 @@ class KeyButton(QPushButton):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint frame, icon, text and key."""
         theme = self._theme
-        painter = QPainter(self)
-        option = QStyleOptionButton()
-        self.initStyleOption(option)
-        self.style().drawControl(QStyle.ControlElement.CE_PushButtonBevel, option, painter, self)
-        primary = bool(self.property("primary")) and self.isEnabled()
-        ink = theme.on_accent if primary else theme.text if self.isEnabled() else theme.faint
-        wanted = self.sizeHint().width() - 2 * _PAD_PX
-        x = max(float(_PAD_PX), (self.width() - wanted) / 2)
-        middle = self.height() / 2
-        if self._icon_kind:
-            pixmap = icon_pixmap(self._icon_kind, 16, theme, self.devicePixelRatioF(), ink)
-            painter.drawPixmap(QPointF(x, middle - 8), pixmap)
-            x += 16 + _GAP_PX
-        painter.setPen(QColor(ink))
-        painter.setFont(theme.font(13.5, 600))
-        width = self._width(self._label, 13.5, 600)
-        painter.drawText(
-            QRectF(x, 0, width + 2, self.height()), Qt.AlignmentFlag.AlignVCenter, self._label
-        )
-        if self._key:
-            box = QRectF(x + width + _GAP_PX, middle - 9, self._width(self._key, 11) + 10, 18)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(QPen(QColor(ink), 1))
-            painter.drawRoundedRect(box, 3, 3)
-            painter.setFont(theme.font(11))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._key)
-        painter.end()
+        with QPainter(self) as painter:
+            option = QStyleOptionButton()
+            self.initStyleOption(option)
+            self.style().drawControl(
+                QStyle.ControlElement.CE_PushButtonBevel, option, painter, self
+            )
+            primary = bool(self.property("primary")) and self.isEnabled()
+            ink = theme.on_accent if primary else theme.text if self.isEnabled() else theme.faint
+            wanted = self.sizeHint().width() - 2 * _PAD_PX
+            x = max(float(_PAD_PX), (self.width() - wanted) / 2)
+            middle = self.height() / 2
+            if self._icon_kind:
+                pixmap = icon_pixmap(self._icon_kind, 16, theme, self.devicePixelRatioF(), ink)
+                painter.drawPixmap(QPointF(x, middle - 8), pixmap)
+                x += 16 + _GAP_PX
+            painter.setPen(QColor(ink))
+            painter.setFont(theme.font(13.5, 600))
+            width = self._width(self._label, 13.5, 600)
+            painter.drawText(
+                QRectF(x, 0, width + 2, self.height()), Qt.AlignmentFlag.AlignVCenter, self._label
+            )
+            if self._key:
+                box = QRectF(x + width + _GAP_PX, middle - 9, self._width(self._key, 11) + 10, 18)
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                painter.setPen(QPen(QColor(ink), 1))
+                painter.drawRoundedRect(box, 3, 3)
+                painter.setFont(theme.font(11))
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._key)
 
 
 class ActionBar(QWidget):

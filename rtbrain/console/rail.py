@@ -58,17 +58,16 @@ class Rail(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the name of the session and its folder."""
         theme, about = self._theme, self._session.settings
-        painter = QPainter(self)
-        painter.setFont(theme.font(13, 700))
-        width = self.width() - 24
-        paint_text(
-            painter, QRectF(14, 10, width, 20), f"{about.code} · {about.session}", theme.text
-        )
-        painter.setFont(theme.font(12))
-        paint_text(painter, QRectF(14, 29, width, 18), _short(self._session), theme.text2)
-        painter.setPen(QColor(theme.line))
-        painter.drawLine(self.width() - 1, 0, self.width() - 1, self.height())
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setFont(theme.font(13, 700))
+            width = self.width() - 24
+            paint_text(
+                painter, QRectF(14, 10, width, 20), f"{about.code} · {about.session}", theme.text
+            )
+            painter.setFont(theme.font(12))
+            paint_text(painter, QRectF(14, 29, width, 18), _short(self._session), theme.text2)
+            painter.setPen(QColor(theme.line))
+            painter.drawLine(self.width() - 1, 0, self.width() - 1, self.height())
 
 
 class _Step(QAbstractButton):
@@ -100,35 +99,39 @@ class _Step(QAbstractButton):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         theme, here = self._theme, self.isChecked()
         icon, line = self._state
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if here:
-            painter.fillRect(self.rect(), QColor(theme.bg2))
-            painter.fillRect(0, 0, 3, self.height(), QColor(theme.accent))
-        box = QRectF(17, theme.px(11), theme.px(22), theme.px(22))
-        if here or icon == "unchecked":
-            painter.setPen(Qt.PenStyle.NoPen if here else QPen(QColor(theme.ctl), 1.2))
-            painter.setBrush(QColor(theme.accent) if here else Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(box)
-            painter.setFont(theme.font(12, 700))
-            painter.setPen(QColor(theme.on_accent if here else theme.text2))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(self._number))
-        else:
-            paint_icon(painter, box, icon, theme)
-        x = box.right() + 12
-        painter.setFont(theme.font(14, 600))
-        room = QRectF(x, theme.px(10), self.width() - x - 8, theme.px(20))
-        paint_text(
-            painter, room, self._page.title, theme.text if here or icon == "fine" else theme.text2
-        )
-        painter.setFont(theme.font(12))
-        room.moveTop(theme.px(30))
-        paint_text(painter, room, line, theme.text2)
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(theme.accent), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(QPointF(5, 2), QPointF(self.width() - 3, self.height() - 3)))
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            if here:
+                painter.fillRect(self.rect(), QColor(theme.bg2))
+                painter.fillRect(0, 0, 3, self.height(), QColor(theme.accent))
+            box = QRectF(17, theme.px(11), theme.px(22), theme.px(22))
+            if here or icon == "unchecked":
+                painter.setPen(Qt.PenStyle.NoPen if here else QPen(QColor(theme.ctl), 1.2))
+                painter.setBrush(QColor(theme.accent) if here else Qt.BrushStyle.NoBrush)
+                painter.drawEllipse(box)
+                painter.setFont(theme.font(12, 700))
+                painter.setPen(QColor(theme.on_accent if here else theme.text2))
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(self._number))
+            else:
+                paint_icon(painter, box, icon, theme)
+            x = box.right() + 12
+            painter.setFont(theme.font(14, 600))
+            room = QRectF(x, theme.px(10), self.width() - x - 8, theme.px(20))
+            paint_text(
+                painter,
+                room,
+                self._page.title,
+                theme.text if here or icon == "fine" else theme.text2,
+            )
+            painter.setFont(theme.font(12))
+            room.moveTop(theme.px(30))
+            paint_text(painter, room, line, theme.text2)
+            if self.hasFocus():
+                painter.setPen(QPen(QColor(theme.accent), 2))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.drawRect(
+                    QRectF(QPointF(5, 2), QPointF(self.width() - 3, self.height() - 3))
+                )
 
 
 def _short(session: Session) -> str:

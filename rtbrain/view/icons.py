@@ -40,9 +40,8 @@ def icon_pixmap(kind: str, px: int, theme: Theme, ratio: float = 1.0, ink: str =
     pixmap = QPixmap(round(px * ratio), round(px * ratio))
     pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    paint_icon(painter, QRectF(0, 0, px, px), kind, theme, ink)
-    painter.end()
+    with QPainter(pixmap) as painter:
+        paint_icon(painter, QRectF(0, 0, px, px), kind, theme, ink)
     return pixmap
 
 
@@ -52,12 +51,11 @@ def hatch_brush(theme: Theme, colour: str = "") -> QBrush:
     tile = QPixmap(2 * _HATCH_PX, 2 * _HATCH_PX)
     tile.setDevicePixelRatio(2.0)
     tile.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(tile)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(QColor(colour or theme.hatch), 1.3))
-    for shift in (-_HATCH_PX, 0, _HATCH_PX):
-        painter.drawLine(QPointF(shift - 1, _HATCH_PX + 1), QPointF(shift + _HATCH_PX + 1, -1))
-    painter.end()
+    with QPainter(tile) as painter:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(colour or theme.hatch), 1.3))
+        for shift in (-_HATCH_PX, 0, _HATCH_PX):
+            painter.drawLine(QPointF(shift - 1, _HATCH_PX + 1), QPointF(shift + _HATCH_PX + 1, -1))
     return QBrush(tile)
 
 

@@ -55,13 +55,12 @@ class Painted(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint ground, frame and content."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(self.theme.line), 1))
-        painter.setBrush(QColor(self.theme.bg0))
-        painter.drawRoundedRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1), 3, 3)
-        self.paint(painter)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(QColor(self.theme.line), 1))
+            painter.setBrush(QColor(self.theme.bg0))
+            painter.drawRoundedRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1), 3, 3)
+            self.paint(painter)
 
     def paint(self, painter: QPainter) -> None:
         """Paint what is in the frame."""
@@ -120,16 +119,16 @@ class Preview(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the screen, and a caption under it."""
-        painter, caption = QPainter(self), self.theme.px(24)
-        width, height = self.width(), self.height() - caption
-        paint_scene(painter, width, height, self._scene)
-        painter.setPen(QPen(QColor(self.theme.ctl), 1))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(QRectF(0.5, 0.5, width - 1, height - 1))
-        painter.setFont(self.theme.font(12))
-        box = QRectF(0, height + 2, width, caption - 2)
-        paint_text(painter, box, say("calibrate.seen"), self.theme.text2, _LEFT | _MIDDLE)
-        painter.end()
+        caption = self.theme.px(24)
+        with QPainter(self) as painter:
+            width, height = self.width(), self.height() - caption
+            paint_scene(painter, width, height, self._scene)
+            painter.setPen(QPen(QColor(self.theme.ctl), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(0.5, 0.5, width - 1, height - 1))
+            painter.setFont(self.theme.font(12))
+            box = QRectF(0, height + 2, width, caption - 2)
+            paint_text(painter, box, say("calibrate.seen"), self.theme.text2, _LEFT | _MIDDLE)
 
 
 class NowPanel(Painted):

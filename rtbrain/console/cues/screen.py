@@ -146,9 +146,8 @@ class _GlWindow(QOpenGLWindow):
         self.frameSwapped.connect(self._swapped)
 
     def paintGL(self) -> None:  # noqa: N802
-        painter = QPainter(self)
-        self._owner.paint(painter, self.width(), self.height())
-        painter.end()
+        with QPainter(self) as painter:
+            self._owner.paint(painter, self.width(), self.height())
 
     def _swapped(self) -> None:
         self._owner.framed()
@@ -166,9 +165,8 @@ class _RasterWindow(QRasterWindow):
         self._owner = owner
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        painter = QPainter(self)
-        self._owner.paint(painter, self.width(), self.height())
-        painter.end()
+        with QPainter(self) as painter:
+            self._owner.paint(painter, self.width(), self.height())
         QTimer.singleShot(0, self._owner.framed)  # after it was flushed
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802

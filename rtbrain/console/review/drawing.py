@@ -49,22 +49,25 @@ class RunPlot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint head, lanes and axis."""
         theme, report = self._theme, self._report
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.setBrush(QColor(theme.bg0))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
-        painter.setFont(theme.font(13, 600))
-        box = QRectF(theme.px(11), theme.px(7), self.width() / 2, theme.px(18))
-        x = box.left() + paint_text(painter, box, say("review.the_run"), theme.text)
-        painter.setFont(theme.font(12))
-        box.setLeft(x + theme.px(10))
-        paint_text(painter, box, self._title, theme.text2)
-        box = QRectF(self.width() / 2, theme.px(7), self.width() / 2 - theme.px(11), theme.px(18))
-        paint_text(painter, box, say("review.hatched"), theme.text2, Qt.AlignmentFlag.AlignRight)
-        if report:
-            self._paint_lanes(painter)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.setBrush(QColor(theme.bg0))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+            painter.setFont(theme.font(13, 600))
+            box = QRectF(theme.px(11), theme.px(7), self.width() / 2, theme.px(18))
+            x = box.left() + paint_text(painter, box, say("review.the_run"), theme.text)
+            painter.setFont(theme.font(12))
+            box.setLeft(x + theme.px(10))
+            paint_text(painter, box, self._title, theme.text2)
+            box = QRectF(
+                self.width() / 2, theme.px(7), self.width() / 2 - theme.px(11), theme.px(18)
+            )
+            paint_text(
+                painter, box, say("review.hatched"), theme.text2, Qt.AlignmentFlag.AlignRight
+            )
+            if report:
+                self._paint_lanes(painter)
 
     def _x(self, second: float) -> float:
         left, right = self._theme.px(_GUTTER_PX), self.width() - self._theme.px(14)
@@ -185,30 +188,31 @@ class FigureCard(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the card; a line that is too long for one row takes two."""
         theme, shown = self._theme, self.shown
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.setBrush(QColor(theme.bg0))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
-        pad = theme.px(14)
-        x, width = float(pad), self.width() - 1.5 * pad
-        if shown.icon:
-            size = theme.px(13)
-            paint_icon(painter, QRectF(x, theme.px(11), size, size), shown.icon, theme)
-            x += size + theme.px(6)
-        painter.setFont(theme.font(12))
-        paint_text(painter, QRectF(x, theme.px(9), width, theme.px(18)), shown.label, theme.text2)
-        painter.setFont(theme.font(25, 700))
-        box = QRectF(pad, theme.px(26), width, theme.px(32))
-        x = pad + paint_text(painter, box, shown.value, theme.text)
-        painter.setFont(theme.font(13, 600))
-        box = QRectF(x + theme.px(6), theme.px(34), self.width() - x - pad, theme.px(22))
-        paint_text(painter, box, shown.unit, theme.text)
-        painter.setFont(theme.font(11.5))
-        painter.setPen(QColor(theme.text2))
-        painter.drawText(
-            QRectF(pad, theme.px(59), width, theme.px(32)),
-            Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignTop,
-            shown.line,
-        )
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.setBrush(QColor(theme.bg0))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+            pad = theme.px(14)
+            x, width = float(pad), self.width() - 1.5 * pad
+            if shown.icon:
+                size = theme.px(13)
+                paint_icon(painter, QRectF(x, theme.px(11), size, size), shown.icon, theme)
+                x += size + theme.px(6)
+            painter.setFont(theme.font(12))
+            paint_text(
+                painter, QRectF(x, theme.px(9), width, theme.px(18)), shown.label, theme.text2
+            )
+            painter.setFont(theme.font(25, 700))
+            box = QRectF(pad, theme.px(26), width, theme.px(32))
+            x = pad + paint_text(painter, box, shown.value, theme.text)
+            painter.setFont(theme.font(13, 600))
+            box = QRectF(x + theme.px(6), theme.px(34), self.width() - x - pad, theme.px(22))
+            paint_text(painter, box, shown.unit, theme.text)
+            painter.setFont(theme.font(11.5))
+            painter.setPen(QColor(theme.text2))
+            painter.drawText(
+                QRectF(pad, theme.px(59), width, theme.px(32)),
+                Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignTop,
+                shown.line,
+            )

@@ -88,37 +88,36 @@ class Switch(QAbstractButton):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the switch, its name and its line."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, px, on = self._theme, self._theme.px, self.state.on
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.drawLine(
-            QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
-        )
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(theme.accent), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(2, 2, -2, -3), 3, 3)
-        box = QRectF(px(_PAD), self.height() / 2 - px(10), px(38), px(20))
-        known = theme.text if self.isEnabled() else theme.faint
-        painter.setPen(QPen(QColor(theme.ctl if not on else known), 1))
-        painter.setBrush(QColor(known) if on else Qt.BrushStyle.NoBrush)
-        painter.drawRoundedRect(box, box.height() / 2, box.height() / 2)
-        side = box.height() - 6
-        left = box.right() - side - 3 if on else box.left() + 3
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(theme.bg0 if on else theme.text2))
-        painter.drawEllipse(QRectF(left, box.top() + 3, side, side))
-        x, width = box.right() + px(12), self.width() - box.right() - px(20)
-        word = say("run.on" if on else "run.off")
-        parts = [
-            (self.name, face(theme, 13, 600), known),
-            (word, face(theme, 13, 600), known if on else theme.text2),
-        ]
-        paint_line(painter, QPointF(x, self.height() / 2 - px(4)), width, parts, px(5))
-        line = [(self.state.line, face(theme, 12), theme.text2)]
-        paint_line(painter, QPointF(x, self.height() / 2 + px(14)), width, line)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            theme, px, on = self._theme, self._theme.px, self.state.on
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.drawLine(
+                QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
+            )
+            if self.hasFocus():
+                painter.setPen(QPen(QColor(theme.accent), 2))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.drawRoundedRect(QRectF(self.rect()).adjusted(2, 2, -2, -3), 3, 3)
+            box = QRectF(px(_PAD), self.height() / 2 - px(10), px(38), px(20))
+            known = theme.text if self.isEnabled() else theme.faint
+            painter.setPen(QPen(QColor(theme.ctl if not on else known), 1))
+            painter.setBrush(QColor(known) if on else Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(box, box.height() / 2, box.height() / 2)
+            side = box.height() - 6
+            left = box.right() - side - 3 if on else box.left() + 3
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.bg0 if on else theme.text2))
+            painter.drawEllipse(QRectF(left, box.top() + 3, side, side))
+            x, width = box.right() + px(12), self.width() - box.right() - px(20)
+            word = say("run.on" if on else "run.off")
+            parts = [
+                (self.name, face(theme, 13, 600), known),
+                (word, face(theme, 13, 600), known if on else theme.text2),
+            ]
+            paint_line(painter, QPointF(x, self.height() / 2 - px(4)), width, parts, px(5))
+            line = [(self.state.line, face(theme, 12), theme.text2)]
+            paint_line(painter, QPointF(x, self.height() / 2 + px(14)), width, line)
 
 
 class SwitchPanel(QWidget):
@@ -151,16 +150,15 @@ class SwitchPanel(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint frame, head and foot."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, px = self._theme, self._theme.px
-        paint_frame(painter, QRectF(self.rect()), theme)
-        head = [(say("run.now"), face(theme, 12.5, 600), theme.text)]
-        width = self.width() - 2 * px(_PAD)
-        paint_line(painter, QPointF(px(_PAD), px(21)), width, head)
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.drawLine(QPointF(0, px(_HEAD_PX) - 1), QPointF(self.width(), px(_HEAD_PX) - 1))
-        last = list(self.switches.values())[-1].geometry().bottom()
-        foot = [(say("run.esc"), face(theme, 12), theme.text2)]
-        paint_line(painter, QPointF(px(_PAD), last + px(20)), width, foot)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            theme, px = self._theme, self._theme.px
+            paint_frame(painter, QRectF(self.rect()), theme)
+            head = [(say("run.now"), face(theme, 12.5, 600), theme.text)]
+            width = self.width() - 2 * px(_PAD)
+            paint_line(painter, QPointF(px(_PAD), px(21)), width, head)
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.drawLine(QPointF(0, px(_HEAD_PX) - 1), QPointF(self.width(), px(_HEAD_PX) - 1))
+            last = list(self.switches.values())[-1].geometry().bottom()
+            foot = [(say("run.esc"), face(theme, 12), theme.text2)]
+            paint_line(painter, QPointF(px(_PAD), last + px(20)), width, foot)

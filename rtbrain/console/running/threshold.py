@@ -133,37 +133,36 @@ class ThresholdSlider(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint curves and slider."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, px, area = self._theme, self._theme.px, self._area
-        painter.fillRect(self.rect(), QColor(theme.bg0))
-        if self.expected is not None:
-            self._paint_curves(painter, self.expected)
-        track = QRectF(area.left(), area.bottom() + px(14), area.width(), 6)
-        painter.setPen(QPen(QColor(theme.ctl), 1))
-        painter.setBrush(QColor(theme.bg2))
-        painter.drawRoundedRect(track, 3, 3)
-        painter.setFont(face(theme, 11).font)
-        low, high = self.limits
-        for tenth in range(math.ceil(10 * low - 1e-9), math.floor(10 * high + 1e-9) + 1):
-            at = self._x(tenth / 10)
-            if abs(at - self._x(self.up)) > px(40):
-                box = QRectF(at - 20, track.bottom() + px(8), 40, px(14))
-                paint_text(painter, box, f"{tenth / 10:.2f}", theme.text2, _CENTRE)
-        at = self._x(self.up)
-        painter.setPen(QPen(QColor(theme.text), 2))
-        painter.drawLine(QPointF(at, area.top()), QPointF(at, track.center().y()))
-        knob = QRectF(at - 8, track.center().y() - 11, 16, 22)
-        painter.setPen(QPen(QColor(theme.accent if self.hasFocus() else theme.text), 2))
-        painter.setBrush(QColor(theme.text))
-        painter.drawRoundedRect(knob, 3, 3)
-        painter.setPen(QPen(QColor(theme.bg0), 1.4))
-        for dx in (-2.5, 2.5):
-            painter.drawLine(QPointF(at + dx, knob.top() + 6), QPointF(at + dx, knob.bottom() - 6))
-        painter.setFont(face(theme, 11, 700).font)
-        box = QRectF(at - 30, track.bottom() + px(8), 60, px(14))
-        paint_text(painter, box, shown_threshold(self.up), theme.text, _CENTRE)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            theme, px, area = self._theme, self._theme.px, self._area
+            painter.fillRect(self.rect(), QColor(theme.bg0))
+            if self.expected is not None:
+                self._paint_curves(painter, self.expected)
+            track = QRectF(area.left(), area.bottom() + px(14), area.width(), 6)
+            painter.setPen(QPen(QColor(theme.ctl), 1))
+            painter.setBrush(QColor(theme.bg2))
+            painter.drawRoundedRect(track, 3, 3)
+            painter.setFont(face(theme, 11).font)
+            (low, high), at = self.limits, self._x(self.up)
+            for tenth in range(math.ceil(10 * low - 1e-9), math.floor(10 * high + 1e-9) + 1):
+                x = self._x(tenth / 10)
+                if abs(x - at) > px(40):
+                    box = QRectF(x - 20, track.bottom() + px(8), 40, px(14))
+                    paint_text(painter, box, f"{tenth / 10:.2f}", theme.text2, _CENTRE)
+            painter.setPen(QPen(QColor(theme.text), 2))
+            painter.drawLine(QPointF(at, area.top()), QPointF(at, track.center().y()))
+            knob = QRectF(at - 8, track.center().y() - 11, 16, 22)
+            painter.setPen(QPen(QColor(theme.accent if self.hasFocus() else theme.text), 2))
+            painter.setBrush(QColor(theme.text))
+            painter.drawRoundedRect(knob, 3, 3)
+            painter.setPen(QPen(QColor(theme.bg0), 1.4))
+            top, foot = knob.top() + 6, knob.bottom() - 6
+            for x in (at - 2.5, at + 2.5):
+                painter.drawLine(QPointF(x, top), QPointF(x, foot))
+            painter.setFont(face(theme, 11, 700).font)
+            box = QRectF(at - 30, track.bottom() + px(8), 60, px(14))
+            paint_text(painter, box, shown_threshold(self.up), theme.text, _CENTRE)
 
     def _paint_curves(self, painter: QPainter, expected: Expected) -> None:
         theme, px, area = self._theme, self._theme.px, self._area
@@ -309,30 +308,31 @@ class ThresholdPanel(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the head, the figures and the lines at the foot."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        theme, px = self._theme, self._theme.px
-        paint_frame(painter, QRectF(self.rect()), theme)
-        quiet = face(theme, 12)
-        parts = [
-            (say("run.threshold"), face(theme, 12.5, 600), theme.text),
-            (say("run.threshold_about"), quiet, theme.text2),
-        ]
-        paint_line(painter, QPointF(px(_PAD), px(21)), self.width() - px(300), parts, px(10))
-        top, room = self._top.y(), self.width() - 2 * px(_PAD)
-        if self.expected is None:
-            line = [(say("run.no_curve"), face(theme, 13), theme.text2)]
-            paint_line(painter, QPointF(px(_PAD), top + px(30)), self.width() - px(32), line)
-        for start, share, figure in zip((0.0, 0.5, 0.75), _SHARES, self.texts(), strict=False):
-            self._paint_figure(painter, QPointF(px(_PAD) + start * room, top), share * room, figure)
-        foot = self._foot.y()
-        rows = [self.lines(), self.about]
-        for number, lines in enumerate(rows):
-            text = "  ·  ".join(lines)
-            at = QPointF(px(_PAD), foot + px(14 + 18 * number))
-            parts = [(text, quiet, theme.text2)]
-            paint_line(painter, at, self.width() - 2 * px(_PAD), parts)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            theme, px = self._theme, self._theme.px
+            paint_frame(painter, QRectF(self.rect()), theme)
+            quiet = face(theme, 12)
+            parts = [
+                (say("run.threshold"), face(theme, 12.5, 600), theme.text),
+                (say("run.threshold_about"), quiet, theme.text2),
+            ]
+            paint_line(painter, QPointF(px(_PAD), px(21)), self.width() - px(300), parts, px(10))
+            top, room = self._top.y(), self.width() - 2 * px(_PAD)
+            if self.expected is None:
+                line = [(say("run.no_curve"), face(theme, 13), theme.text2)]
+                paint_line(painter, QPointF(px(_PAD), top + px(30)), self.width() - px(32), line)
+            for start, share, figure in zip((0.0, 0.5, 0.75), _SHARES, self.texts(), strict=False):
+                self._paint_figure(
+                    painter, QPointF(px(_PAD) + start * room, top), share * room, figure
+                )
+            foot = self._foot.y()
+            rows = [self.lines(), self.about]
+            for number, lines in enumerate(rows):
+                text = "  ·  ".join(lines)
+                at = QPointF(px(_PAD), foot + px(14 + 18 * number))
+                parts = [(text, quiet, theme.text2)]
+                paint_line(painter, at, self.width() - 2 * px(_PAD), parts)
 
     def _paint_figure(self, painter: QPainter, at: QPointF, width: float, figure: Figure) -> None:
         theme, px = self._theme, self._theme.px

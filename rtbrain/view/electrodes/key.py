@@ -52,22 +52,21 @@ class MapKey(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the line."""
         theme = self._theme
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(self.rect(), QColor(theme.bg0))
-        painter.setFont(theme.font(11))
-        line = QRectF(self.rect()).adjusted(_PAD_PX, 0, -_PAD_PX, 0)
-        signs, hint, limit = self._shown
-        if limit:
-            self._paint_scale(painter, line, limit)
-        for sign, text, ink in signs:
-            if sign:
-                self._paint_sign(painter, line, sign, getattr(theme, ink))
-            width = paint_text(painter, line, text, getattr(theme, ink), _LEFT)
-            line.setLeft(min(line.left() + width + _GAP_PX, line.right()))
-        if QFontMetricsF(painter.font()).horizontalAdvance(hint) <= line.width():
-            paint_text(painter, line, hint, theme.text2, _RIGHT)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.fillRect(self.rect(), QColor(theme.bg0))
+            painter.setFont(theme.font(11))
+            line = QRectF(self.rect()).adjusted(_PAD_PX, 0, -_PAD_PX, 0)
+            signs, hint, limit = self._shown
+            if limit:
+                self._paint_scale(painter, line, limit)
+            for sign, text, ink in signs:
+                if sign:
+                    self._paint_sign(painter, line, sign, getattr(theme, ink))
+                width = paint_text(painter, line, text, getattr(theme, ink), _LEFT)
+                line.setLeft(min(line.left() + width + _GAP_PX, line.right()))
+            if QFontMetricsF(painter.font()).horizontalAdvance(hint) <= line.width():
+                paint_text(painter, line, hint, theme.text2, _RIGHT)
 
     def _paint_sign(self, painter: QPainter, line: QRectF, sign: str, ink: str) -> None:
         side = self._theme.px(_SIGN_PX)

@@ -131,15 +131,14 @@ class ElectrodeMap(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the contacts."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(self._theme.bg0))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for drawing in self.drawings:
-            if drawing.head is not None:
-                self._paint_head(painter, drawing.head)
-            taken = self._paint_contacts(painter, drawing) if self.styles else []
-            self._paint_shafts(painter, drawing, taken)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(self.rect(), QColor(self._theme.bg0))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            for drawing in self.drawings:
+                if drawing.head is not None:
+                    self._paint_head(painter, drawing.head)
+                taken = self._paint_contacts(painter, drawing) if self.styles else []
+                self._paint_shafts(painter, drawing, taken)
 
     def _select(self, row: int) -> None:
         if self._montage is not None:

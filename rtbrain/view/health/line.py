@@ -109,31 +109,32 @@ class StatusLine(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the line."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        shown, theme = self.shown, self._theme
-        ground = self._ground
-        painter.fillRect(self.rect(), QColor(getattr(theme, ground) if ground else theme.bg2))
-        middle = self.height() / 2
-        left = paint_pill(painter, theme.px(_EDGE_PX), middle, shown.recording, theme, ground)
-        left = self._paint_clock(painter, left, ground)
-        self._placed = []
-        if shown.alarm is not None:
-            self._paint_alarm(painter, left, shown.alarm)
-        elif shown.over:
-            painter.setFont(theme.font(_VALUE_PX, 600))
-            painter.setPen(QColor(theme.text))
-            box = QRectF(left + theme.px(24), 0, self._right - left - theme.px(48), self.height())
-            painter.drawText(box, _MIDDLE, shown.over)
-        else:
-            self._placed = self._lay_out(left)
-            for cell, box in self._placed:
-                self._paint_cell(painter, cell, box)
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.drawLine(
-            QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
-        )
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            shown, theme = self.shown, self._theme
+            ground = self._ground
+            painter.fillRect(self.rect(), QColor(getattr(theme, ground) if ground else theme.bg2))
+            middle = self.height() / 2
+            left = paint_pill(painter, theme.px(_EDGE_PX), middle, shown.recording, theme, ground)
+            left = self._paint_clock(painter, left, ground)
+            self._placed = []
+            if shown.alarm is not None:
+                self._paint_alarm(painter, left, shown.alarm)
+            elif shown.over:
+                painter.setFont(theme.font(_VALUE_PX, 600))
+                painter.setPen(QColor(theme.text))
+                box = QRectF(
+                    left + theme.px(24), 0, self._right - left - theme.px(48), self.height()
+                )
+                painter.drawText(box, _MIDDLE, shown.over)
+            else:
+                self._placed = self._lay_out(left)
+                for cell, box in self._placed:
+                    self._paint_cell(painter, cell, box)
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.drawLine(
+                QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
+            )
 
     @property
     def _ground(self) -> str:

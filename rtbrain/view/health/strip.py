@@ -78,32 +78,31 @@ class OriginStrip(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint stripes, and the words on a plain ground in the middle."""
         theme, height = self._theme, self.height()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(self.rect(), QColor(theme.origin))
-        painter.setPen(Qt.PenStyle.NoPen)
-        dark = QColor(theme.origin)
-        stripe = QColor(theme.bg2 if theme.name == "dark" else theme.bg0)
-        stripe.setAlphaF(0.42)
-        painter.setBrush(stripe)
-        step = theme.px(_STRIPE_PX)
-        for at in range(-2 * step, self.width() + step, 2 * step):
-            ends = (at, height), (at + step, height), (at + step + height, 0), (at + height, 0)
-            painter.drawPolygon(QPolygonF([QPointF(*end) for end in ends]))
-        word, sentence = self.words
-        bold, plain = theme.font(12, 800), theme.font(12)
-        bold.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, theme.px(_LETTERS_PX))
-        wide = QFontMetricsF(bold).horizontalAdvance(word)
-        total = wide + theme.px(_GAP_PX) + QFontMetricsF(plain).horizontalAdvance(sentence)
-        left = (self.width() - total) / 2
-        pad = theme.px(_PAD_PX)
-        painter.fillRect(QRectF(left - pad, 0, total + 2 * pad, height), dark)
-        painter.setPen(QColor(theme.on_origin))
-        middle = Qt.AlignmentFlag.AlignVCenter
-        for font, text, x in (
-            (bold, word, left),
-            (plain, sentence, left + wide + theme.px(_GAP_PX)),
-        ):
-            painter.setFont(font)
-            painter.drawText(QRectF(x, 0, self.width() - x, height), middle, text)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.fillRect(self.rect(), QColor(theme.origin))
+            painter.setPen(Qt.PenStyle.NoPen)
+            dark = QColor(theme.origin)
+            stripe = QColor(theme.bg2 if theme.name == "dark" else theme.bg0)
+            stripe.setAlphaF(0.42)
+            painter.setBrush(stripe)
+            step = theme.px(_STRIPE_PX)
+            for at in range(-2 * step, self.width() + step, 2 * step):
+                ends = (at, height), (at + step, height), (at + step + height, 0), (at + height, 0)
+                painter.drawPolygon(QPolygonF([QPointF(*end) for end in ends]))
+            word, sentence = self.words
+            bold, plain = theme.font(12, 800), theme.font(12)
+            bold.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, theme.px(_LETTERS_PX))
+            wide = QFontMetricsF(bold).horizontalAdvance(word)
+            total = wide + theme.px(_GAP_PX) + QFontMetricsF(plain).horizontalAdvance(sentence)
+            left = (self.width() - total) / 2
+            pad = theme.px(_PAD_PX)
+            painter.fillRect(QRectF(left - pad, 0, total + 2 * pad, height), dark)
+            painter.setPen(QColor(theme.on_origin))
+            middle = Qt.AlignmentFlag.AlignVCenter
+            for font, text, x in (
+                (bold, word, left),
+                (plain, sentence, left + wide + theme.px(_GAP_PX)),
+            ):
+                painter.setFont(font)
+                painter.drawText(QRectF(x, 0, self.width() - x, height), middle, text)

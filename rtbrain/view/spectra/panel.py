@@ -180,20 +180,18 @@ class SpectrumCanvas(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the spectrogram."""
         theme, plot = self._theme, self.plot
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(theme.bg0))
-        painter.setFont(theme.font(11))
-        if self._cache is None:
-            said = say("signal.spectrum_none")
-            paint_text(painter, QRectF(self.rect()), said, theme.text2, _CENTRE)
-            painter.end()
-            return
-        painter.fillRect(plot, hatch_brush(theme))
-        self._paint_image(painter, plot, self._cache)
-        self._paint_hertz(painter, plot, self._cache)
-        self._paint_seconds(painter, plot)
-        self._paint_scale(painter, plot)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(self.rect(), QColor(theme.bg0))
+            painter.setFont(theme.font(11))
+            if self._cache is None:
+                said = say("signal.spectrum_none")
+                paint_text(painter, QRectF(self.rect()), said, theme.text2, _CENTRE)
+                return
+            painter.fillRect(plot, hatch_brush(theme))
+            self._paint_image(painter, plot, self._cache)
+            self._paint_hertz(painter, plot, self._cache)
+            self._paint_seconds(painter, plot)
+            self._paint_scale(painter, plot)
 
     def _paint_image(self, painter: QPainter, plot: QRectF, cache: SpectrumCache) -> None:
         px_per_s = plot.width() / (cache.n_columns * cache.hop_s)

@@ -83,23 +83,22 @@ class TraceCanvas(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the scene."""
         scene, plot, theme = self.scene, self.plot, self.scene.theme
-        painter = QPainter(self)
-        painter.fillRect(event.rect(), QColor(theme.bg0))
-        painter.setPen(QPen(QColor(theme.grid), 1))
-        painter.drawLine(plot.topLeft(), plot.topRight())
-        paint_page(painter, scene, plot, self._lines)
-        if event.rect().left() < plot.left() - 2:
-            paint_gutter(painter, scene, plot)
-        paint_lanes(painter, scene, plot, self.shares_lane)
-        paint_axis(painter, scene, plot)
-        paint_scales(painter, scene, plot)
-        if scene.old_s:
-            paint_old(painter, scene, plot)
-        elif scene.cache is None:
-            painter.setFont(theme.font(13))
-            painter.setPen(QColor(theme.text2))
-            painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, say("signal.none"))
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(event.rect(), QColor(theme.bg0))
+            painter.setPen(QPen(QColor(theme.grid), 1))
+            painter.drawLine(plot.topLeft(), plot.topRight())
+            paint_page(painter, scene, plot, self._lines)
+            if event.rect().left() < plot.left() - 2:
+                paint_gutter(painter, scene, plot)
+            paint_lanes(painter, scene, plot, self.shares_lane)
+            paint_axis(painter, scene, plot)
+            paint_scales(painter, scene, plot)
+            if scene.old_s:
+                paint_old(painter, scene, plot)
+            elif scene.cache is None:
+                painter.setFont(theme.font(13))
+                painter.setPen(QColor(theme.text2))
+                painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, say("signal.none"))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Emit clicks on a label."""

@@ -117,27 +117,26 @@ class SmallSignal(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the scene."""
         theme, scene = self.scene.theme, self.scene
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(theme.bg1))
-        frame = QRectF(0.5, theme.px(_HEAD_PX), self.width() - 1, theme.px(_PLOT_PX))
-        painter.fillRect(frame, QColor(theme.bg0))
-        plot = frame.adjusted(theme.px(_LABEL_PX), 4, -3, -4)
-        head = QRectF(0, 0, self.width(), theme.px(_HEAD_PX) - 4)
-        painter.setFont(theme.font(12))
-        paint_text(painter, head, say("signal.small_title"), theme.text2, _LEFT)
-        if scene.cache is not None:
-            uv = next(iter(scene.scales_uv.values()))
-            paint_text(painter, head, say("signal.a_lane", uv=f"{uv:g}"), theme.text, _RIGHT)
-            paint_page(painter, scene, plot, self._lines, grid=False)
-            self._paint_labels(painter, plot)
-        else:
-            paint_text(
-                painter, frame, say("signal.none"), theme.faint, Qt.AlignmentFlag.AlignCenter
-            )
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.drawRect(frame)
-        self._paint_bad(painter, frame.bottom() + theme.px(6))
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(self.rect(), QColor(theme.bg1))
+            frame = QRectF(0.5, theme.px(_HEAD_PX), self.width() - 1, theme.px(_PLOT_PX))
+            painter.fillRect(frame, QColor(theme.bg0))
+            plot = frame.adjusted(theme.px(_LABEL_PX), 4, -3, -4)
+            head = QRectF(0, 0, self.width(), theme.px(_HEAD_PX) - 4)
+            painter.setFont(theme.font(12))
+            paint_text(painter, head, say("signal.small_title"), theme.text2, _LEFT)
+            if scene.cache is not None:
+                uv = next(iter(scene.scales_uv.values()))
+                paint_text(painter, head, say("signal.a_lane", uv=f"{uv:g}"), theme.text, _RIGHT)
+                paint_page(painter, scene, plot, self._lines, grid=False)
+                self._paint_labels(painter, plot)
+            else:
+                paint_text(
+                    painter, frame, say("signal.none"), theme.faint, Qt.AlignmentFlag.AlignCenter
+                )
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.drawRect(frame)
+            self._paint_bad(painter, frame.bottom() + theme.px(6))
 
     def _paint_labels(self, painter: QPainter, plot: QRectF) -> None:
         theme, names = self.scene.theme, self.scene.lanes.names

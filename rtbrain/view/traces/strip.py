@@ -64,14 +64,13 @@ class BadStrip(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the line."""
         theme = self._theme
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(theme.bg0))
-        painter.setPen(QPen(QColor(theme.line), 1))
-        painter.drawLine(0, 0, self.width(), 0)
-        self.shown = []
-        if self._n_all:
-            self._paint_line(painter)
-        painter.end()
+        with QPainter(self) as painter:
+            painter.fillRect(self.rect(), QColor(theme.bg0))
+            painter.setPen(QPen(QColor(theme.line), 1))
+            painter.drawLine(0, 0, self.width(), 0)
+            self.shown = []
+            if self._n_all:
+                self._paint_line(painter)
 
     def _paint_line(self, painter: QPainter) -> None:
         theme, side = self._theme, self._theme.px(_ICON_PX)
