@@ -66,7 +66,8 @@ def record(
     notes : sequence of str
         KEY=VALUE for OUT.json.
     expected : sequence of str
-        Names of streams; an alarm is reported while one of them is not recorded.
+        Names of streams; an alarm is reported while one of them is not recorded. Others may be
+        absent then.
     split_s : float, optional
         Begin another file after so many seconds: OUT_001.xdf, OUT_002.xdf and so on; no sample is
         lost between them, and each can be read alone.
@@ -78,8 +79,8 @@ def record(
     Returns
     -------
     bool
-        Whether every stream of `names` and `expected` was there, and all their samples are in the
-        files.
+        Whether every stream of `expected` was there, or of `names` where none is expected, and all
+        samples are in the files.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def record(
     wanted = stream_filter(names, others, own=name)
     recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)
     watched = ExpectedStreams(expected, report)
-    needed = list(dict.fromkeys([*names, *expected]))
+    needed = list(dict.fromkeys(expected or names))
     report("recording", file=files.path.name)
     start_s = summary_at = time.monotonic()
     split_at = float("inf") if split_s is None else start_s + split_s

@@ -3,12 +3,14 @@
 import errno
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rtbrain.config import DecodeSettings, StreamSettings
 from rtbrain.errors import SettingsError
+from rtbrain.live import record as recording
 from rtbrain.live.record import selected_names, stream_filter
 from rtbrain.live.recorder import stream_counts
 from rtbrain.live.recorder_alarms import FLOOR_BYTES, DiskGuard
@@ -22,7 +24,7 @@ from rtbrain.stream.lsl.raw_inlet import (
     RawSamples,
 )
 from rtbrain.stream.lsl.resolve import StreamSummary
-from tests.live.bedside import Bedside, second_of
+from tests.live.bedside import Bedside, Played, second_of
 from tests.recording.xdf.fakes import header, read
 
 
@@ -258,3 +260,20 @@ def test_a_signal_without_a_regular_rate_is_recorded_and_said_so(bedside):
     bedside.step((tap, RawHeader(header("amp", sfreq_hz=0.0))), (tap, second_of(0)))
     ((_, added),) = bedside.named("stream_added")
     assert "no regular rate" in added["note"]
+
+
+@pytest.mark.parametrize(("expected", "whole"), [(["sig"], True), ([], False), (["none"], False)])
+def test_of_the_streams_that_are_named_those_that_are_expected_must_have_come(
+    tmp_path, monkeypatch, expected, whole
+):
+    taps = Played()
+    taps.told = [(taps.tap("sig"), RawHeader(header("sig")))]
+    monkeypatch.setattr(recording, "RawInlets", lambda wanted: taps)
+    monkeypatch.setattr(recording, "require_free_name", lambda name: None)
+    monkeypatch.setattr(recording, "stop_on_signals", lambda: None)
+    monkeypatch.setattr(recording, "end_with_parent", lambda parent: None)
+    monkeypatch.setattr(recording, "stop_after", lambda *_: lambda: not taps.told)
+    quiet = SimpleNamespace(emit=lambda *_, **__: None, close=lambda: None)
+    monkeypatch.setattr(recording, "StatusOutlet", lambda name, source_id: quiet)
+    out = tmp_path / "one.xdf"
+    assert recording.record(out, ["sig", "none"], expected=expected, parent=1) is whole

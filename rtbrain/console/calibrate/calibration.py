@@ -13,6 +13,7 @@ from rtbrain.console.calibrate.counting import (
     BlockCounter,
     Collected,
     CountedBlock,
+    blocks_file,
     collected,
     last_markers,
     load_blocks,
@@ -296,7 +297,7 @@ class Calibration:
                 self.session.log(note=f"the plan of the cues: {one_line(error)}")
 
     def _blocks_of(self, path: Path) -> Path:
-        return self.session.folder / path.with_suffix(".blocks.json")
+        return self.session.folder / blocks_file(path)
 
     def _count_for(self, path: Path) -> None:
         settle_s = self.plan.settle_s if self.source == "screen" else 0.0

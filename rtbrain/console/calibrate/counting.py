@@ -208,6 +208,11 @@ def collected(
     return found
 
 
+def blocks_file(recording: Path) -> Path:
+    """Where the counts of a recording are kept, beside it."""
+    return recording.with_suffix(".blocks.json")
+
+
 def load_blocks(path: Path) -> list[CountedBlock]:
     """Blocks of a calibration that was counted before; none where there is no such file."""
     try:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QPainter
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
+from rtbrain.console.calibrate.counting import blocks_file, load_blocks
 from rtbrain.console.fitting.results import (
     ICONS,
     Fitted,
@@ -31,7 +32,7 @@ from rtbrain.console.fitting.widgets import (
 )
 from rtbrain.console.folder import Session
 from rtbrain.console.page import Action, Page
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, list_words
 from rtbrain.learn.verdict import decisive
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
@@ -127,11 +128,23 @@ class FitPage(Page):
         self._offer()
         self.changed.emit()
 
-    def _calibrations(self) -> list[Path]:
-        """Calibrations whose files are closed."""
+    @property
+    def _growing(self) -> str:
+        """The calibration that is being recorded; empty where none is."""
         job = self.session.jobs.get("recorder")
-        busy = job.argv[1] if job is not None and job.running and len(job.argv) > 1 else ""
-        return [path for path in self.session.files("calib", ".xdf") if str(path) != busy]
+        return job.argv[1] if job is not None and job.running and len(job.argv) > 1 else ""
+
+    def _calibrations(self) -> list[Path]:
+        """Calibrations with usable blocks; where none was counted, those that are closed."""
+        files = self.session.files("calib", ".xdf")
+        counted = {path: load_blocks(self.session.folder / blocks_file(path)) for path in files}
+        usable = [path for path in files if any(not one.reason for one in counted[path])]
+        return usable or [path for path in files if str(path) != self._growing]
+
+    def _goes_on(self) -> list[str]:
+        """A line while a calibration is recorded."""
+        growing = self._growing in map(str, self.session.files("calib", ".xdf"))
+        return [say("fit.goes_on")] if growing else []
 
     # What can be done
 
@@ -141,13 +154,14 @@ class FitPage(Page):
         more = Action(say("fit.more"), self._record_more)
         again = Action(say("fit.again" if found else "fit.begin"), self.begin, enabled=ready)
         if self._fitting:
-            reason = say("fit.cancel_keeps")
+            reason = _lines(say("fit.cancel_keeps"), *self._goes_on())
             self.buttons = []
             self.primary = Action(say("fit.cancel"), self.cancel, reason=reason)
             return
         if found is None:
             self.buttons = [more] if ready else []
-            begin = Action(again.text, self.begin, reason=self._why_not_ready(), enabled=ready)
+            reason = self._why_not_ready() or _lines(*self._goes_on())
+            begin = Action(again.text, self.begin, reason=reason, enabled=ready)
             self.primary = begin if ready else Action(more.text, more.call, reason=begin.reason)
             return
         other = "linear" if found.mode != "linear" else "encoder"
@@ -163,11 +177,12 @@ class FitPage(Page):
         self.buttons = [again, compare, details, *others]
         if suggested.answer == "yes":
             reason = say("fit.suggested", name=suggested.name) if len(use) > 1 else ""
-            text = say("fit.use", name=suggested.name)
+            text, reason = say("fit.use", name=suggested.name), _lines(reason, *self._goes_on())
             self.primary = Action(text, lambda: self.use(suggested), reason=reason)
             self.buttons = [more, *self.buttons]
         else:
-            self.primary = Action(more.text, more.call, reason=say("fit.more_reason"))
+            reason = _lines(say("fit.more_reason"), *self._goes_on())
+            self.primary = Action(more.text, more.call, reason=reason)
 
     def _suggested(self, by_mode: dict[str, Fitted]) -> Fitted:
         """The simplest decoder that is not shown to be worse."""
@@ -189,8 +204,10 @@ class FitPage(Page):
             raise SettingsError(why)
         kind = kind or ("encoder" if self.session.settings.recipe == "encoder" else "linear")
         out = self.session.next_name("decoder")
-        argv = fit_command(self.session, kind, self._calibrations(), out)
-        self.session.start("fit", argv)
+        files = self._calibrations()
+        self.session.start("fit", fit_command(self.session, kind, files, out))
+        if empty := [one.name for one in self.session.files("calib", ".xdf") if one not in files]:
+            self.says.emit(say("fit.no_blocks", names=list_words(empty)))
         self._seen = None
         self._look()
 
@@ -253,11 +270,13 @@ class FitPage(Page):
         """Icon, word and lines of the verdict, or of why there is none."""
         found = self.shown
         if self._fitting:
-            return "checking", say("fit.fitting"), [say("fit.fitting_line")]
+            return "checking", say("fit.fitting"), [say("fit.fitting_line"), *self._goes_on()]
         if failed := self._failed():
             return "fix", say("fit.failed"), [failed, say("fit.failed_line")]
         if found is None:
-            return "unchecked", say("fit.none"), [self._why_not_ready() or say("fit.none_line")]
+            why = self._why_not_ready()
+            lines = [why] if why else [say("fit.none_line"), *self._goes_on()]
+            return "unchecked", say("fit.none"), lines
         word = say(f"fit.answer.{_key(found.answer)}")
         return ICONS[found.answer], word, verdict_lines(found.report)
 
@@ -279,6 +298,10 @@ class FitPage(Page):
     def _paint_contacts(self, widget: Painted, painter: QPainter) -> None:
         if (found := self.shown) is not None:
             paint_contacts(widget, painter, *carriers(found.report))
+
+
+def _lines(*lines: str) -> str:
+    return " ".join(filter(None, lines))
 
 
 def _key(answer: str) -> str:

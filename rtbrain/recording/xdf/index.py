@@ -103,8 +103,9 @@ class Index:
         for first, after in self.damages:
             if after == self.n_bytes:
                 lines.append(
-                    f"{name} ends within a chunk, as after a crash of its recorder: it is read to "
-                    f"its last whole chunk, {after - first} of {self.n_bytes} bytes are left out"
+                    f"{name} ends within a chunk, as while it is recorded or after a crash: it is "
+                    f"read to its last whole chunk, {after - first} of {self.n_bytes} bytes are "
+                    "left out"
                 )
             else:
                 lines.append(f"{name} is damaged: bytes {first} to {after} are left out")
@@ -188,7 +189,7 @@ def _next_boundary(file: BinaryIO, start: int, n_bytes: int) -> int:
     """Byte after the next boundary chunk's mark; the end of the file where there is none."""
     # A map: the mark may lie far behind, and a file is larger than memory.
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = content.find(BOUNDARY_UUID, start)
+        found = content.find(BOUNDARY_UUID, start, n_bytes)  # it may grow
     return found + len(BOUNDARY_UUID) if found >= 0 else n_bytes
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+from rtbrain.console.calibrate.counting import BlockCounter, CountedBlock, blocks_file
+
 NULL = {"how": "plan drawn again", "n": 199, "n_effective": 60.0, "overlap": 0.02, "of": ""}
 BAND = {"p": 0.005, "p_shifted": 0.005, "true": 0.9, "median": 0.5, "band_95": [0.41, 0.59]}
 TEXTS = {
@@ -101,7 +103,15 @@ def add_decoder(session, mode="linear", **made):
     return name.as_posix()
 
 
-def add_calibration(session):
+def add_calibration(session, reasons=()):
+    """A calibration, with a block for each reason to leave it out; an empty one is none."""
     path = session.next_name("calib", ".xdf")
     (session.folder / path).write_bytes(b"XDF:")
+    if reasons:
+        counter = BlockCounter(blocks_file(session.folder / path))
+        counter.done = [
+            CountedBlock(0.0, 10.0 * at, 10.0 * at + 8, "rest", reason)
+            for at, reason in enumerate(reasons)
+        ]
+        counter.save()
     return path

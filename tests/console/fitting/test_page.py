@@ -151,3 +151,35 @@ def test_a_fit_that_failed_says_why_in_one_line_and_can_be_begun_again(page, ses
     )
     assert page.primary.text == "Fit"
     assert page.primary.enabled
+
+
+def test_a_fit_takes_what_is_there_of_a_recording_that_goes_on_and_says_so(page, session):
+    add_calibration(session)
+    dropped = add_calibration(session, ["dropped"])
+    first, growing = add_calibration(session, ["", "dropped"]), add_calibration(session, [""])
+    job, started, said = Runs("recorder"), [], []
+    job.argv = ("record", str(growing))
+    session._jobs["recorder"] = job
+    session.start = lambda name, argv: started.append(argv)
+    page.says.connect(said.append)
+    goes_on = "The recording goes on; what comes now is not in it."
+    assert goes_on in look(page).verdict()[2]
+    assert (page.primary.text, page.primary.reason) == ("Fit", goes_on)
+    page.primary.call()
+    assert started[0][1:4] == [str(first), str(growing), "--out"]
+    assert said == [f"Without usable blocks, and left out: calib-01.xdf, {dropped.name}."]
+    session._jobs["fit"] = Runs("fit")
+    assert page.primary.text == "Fit"
+    assert goes_on in look(page).verdict()[2]
+    assert page.primary.reason == f"The calibration is kept. {goes_on}"
+    went = []
+    page.go.connect(went.append)
+    session._jobs["fit"].end(0)
+    next(one for one in [*look(page).buttons, page.primary] if one.text == "Record more").call()
+    assert went == ["calibrate"]
+
+
+def test_a_recording_that_has_only_begun_is_nothing_to_fit_yet(page, session):
+    session._jobs["recorder"] = Runs("recorder")
+    session._jobs["recorder"].argv = ("record", str(add_calibration(session)))
+    assert look(page).primary.text == "Record more"

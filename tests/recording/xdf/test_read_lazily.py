@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.open import read_recording
+from rtbrain.recording.xdf.index import Index
 from rtbrain.recording.xdf.samples import to_recorder_clock
 from tests.conftest import brain_like
 from tests.recording.xdf.file_by_hand import XdfStream, described
@@ -207,6 +208,25 @@ def test_a_torn_file_says_so_and_so_does_one_that_ends_in_zeros(tmp_path):
         recording.close()
     path.write_bytes(content)
     assert read_recording(path).notes == ()
+
+
+def test_a_file_that_grows_is_read_as_far_as_it_was_whole(tmp_path, monkeypatch):
+    path, whole = tmp_path / "grows.xdf", tmp_path / "whole.xdf"
+    ends = write_in_chunks(whole, [signal(300)], length=50, boundaries=0)
+    torn, later = ends[2][0] - 5, ends[3][0]
+    content = whole.read_bytes()
+    content = content[:later] + BOUNDARY + content[later:]
+    path.write_bytes(content[:torn])
+
+    def grow(*about):  # as soon as its length is known
+        path.write_bytes(content)
+        return Index(*about)
+
+    monkeypatch.setattr("rtbrain.recording.xdf.index.Index", grow)
+    recording = read_recording(path)
+    assert recording.n_samples == 100
+    assert any("grows.xdf ends within a chunk" in note for note in recording.notes)
+    recording.close()
 
 
 def test_after_a_damaged_chunk_reading_goes_on_at_the_next_boundary(tmp_path):
