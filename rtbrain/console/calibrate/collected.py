@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QSizePolicy
 
 from rtbrain.console.calibrate.counting import ENOUGH, Collected, CountedBlock
-from rtbrain.console.calibrate.panels import Painted, ink_of
+from rtbrain.console.calibrate.panels import PaintedPanel, ink_of
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme
@@ -16,7 +16,7 @@ from rtbrain.view.theme import Theme
 _LEFT, _RIGHT = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
 
 
-class CollectedPanel(Painted):
+class CollectedPanel(PaintedPanel):
     """How many blocks of each class are usable, what was left out and why, the last markers."""
 
     def __init__(self, theme: Theme) -> None:

@@ -13,7 +13,7 @@ from rtbrain.console.calibrate.calibration import SOURCES, Calibration
 from rtbrain.console.calibrate.collected import CollectedPanel
 from rtbrain.console.calibrate.counting import ENOUGH
 from rtbrain.console.calibrate.now import Shown, fewest_of
-from rtbrain.console.calibrate.panels import BlockStrip, NowPanel, Preview
+from rtbrain.console.calibrate.panels import BlockStrip, CurrentBlock, Preview
 from rtbrain.console.calibrate.plan import PlanPanel
 from rtbrain.console.controls import KeyButton
 from rtbrain.console.folder import IGNORE, Session
@@ -177,7 +177,7 @@ class CalibratePage(Page):
     def _build(self) -> None:
         theme = self.theme
         self.preview = Preview(theme)
-        self.now_panel, self.strip = NowPanel(theme, (400, 206)), BlockStrip(theme)
+        self.now_panel, self.strip = CurrentBlock(theme, (400, 206)), BlockStrip(theme)
         self.collected = CollectedPanel(theme)
         self.plan_panel = PlanPanel(theme)
         self._painted = (self.now_panel, self.strip, self.collected)

@@ -24,7 +24,7 @@ def ink_of(theme: Theme, shown: Shown, name: str) -> str:
     return theme.text2 if name in CUE_WORDS else theme.text
 
 
-class Painted(QWidget):
+class PaintedPanel(QWidget):
     """A panel that is painted: ground, frame, and what `paint` adds."""
 
     def __init__(self, theme: Theme, size: tuple[int, int]) -> None:
@@ -131,7 +131,7 @@ class Preview(QWidget):
             paint_text(painter, box, say("calibrate.seen"), self.theme.text2, _LEFT | _MIDDLE)
 
 
-class NowPanel(Painted):
+class CurrentBlock(PaintedPanel):
     """The block that is on and how long still; or the last marker of another program."""
 
     def paint(self, painter: QPainter) -> None:
@@ -161,7 +161,7 @@ class NowPanel(Painted):
         self.text(painter, box, state.below, ink=theme.text)
 
 
-class BlockStrip(Painted):
+class BlockStrip(PaintedPanel):
     """Blocks in time, a row for each class: collected, left out, to come."""
 
     def __init__(self, theme: Theme) -> None:
