@@ -1,5 +1,6 @@
 """Bad contacts in words: why, whether marked by hand, and for how long; free of Qt."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,9 @@ from rtbrain.marks import MANUAL_MARK
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.texts import say, texts
 from rtbrain.view.traces.scene import bad_reason
+
+# Whoever begins to judge the contacts tells those that are bad within this time.
+_FIRST_REPORT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,20 @@ class BadContacts:
 
     def __init__(self) -> None:
         self._since: dict[str, float | None] = {}
-        self._began = False
+        self._reported_at = math.inf
 
-    def list(self, names: Iterable[str], bad: Mapping[str, str], now: float) -> list[BadContact]:
-        """Bad contacts in the order of `names`; `now` in s."""
+    def list(
+        self, names: Iterable[str], bad: Mapping[str, str], now: float, *, checked: bool = False
+    ) -> list[BadContact]:
+        """Bad contacts in the order of `names`; `now` in s; `checked`: somebody judges them."""
         reasons = {name: why for name in names if (why := bad_reason(name, bad))}
-        # Those of the first look were bad before, for nobody knows how long.
-        fresh = now if self._began else None
+        # Those of the first report were bad before, for nobody knows how long.
+        fresh = now if now > self._reported_at else None
         self._since = {name: self._since.get(name, fresh) for name in reasons}
-        self._began |= bool(bad)
+        if bad:
+            self._reported_at = min(self._reported_at, now)
+        elif checked:
+            self._reported_at = min(self._reported_at, now + _FIRST_REPORT_S)
         return [self._one(name, why, now) for name, why in reasons.items()]
 
     def _one(self, name: str, why: str, now: float) -> BadContact:

@@ -113,13 +113,18 @@ def extremes_of(data: Floats, first_sample: int) -> Extremes:
 class TracePages:
     """One cache per page length, all filled, so that another length shows a whole page at once."""
 
-    def __init__(self, montage: Montage, pages_s: tuple[float, ...] = PAGES_S) -> None:
+    def __init__(
+        self,
+        montage: Montage,
+        pages_s: tuple[float, ...] = PAGES_S,
+        n_columns: int = _N_COLUMNS,
+    ) -> None:
         self._sfreq_hz = montage.sfreq_hz
         try:
             n_samples = [to_samples(page_s, montage.sfreq_hz) for page_s in pages_s]
         except ValueError:  # at fractional rates, pages are those of the nearest whole rate
             n_samples = [round(page_s * round(montage.sfreq_hz)) for page_s in pages_s]
-        caches = [TraceCache(montage.n_channels, n, _N_COLUMNS) for n in n_samples]
+        caches = [TraceCache(montage.n_channels, n, n_columns) for n in n_samples]
         self.caches = dict(zip(pages_s, caches, strict=True))
         self.t_newest: float | None = None
         self._newest_sample = 0

@@ -305,8 +305,8 @@ class TracePanel(QWidget):
             reasons = {name: bad_reason(name, session.bad) for name in scene.lanes.names}
             scene.bad = {name: reason for name, reason in reasons.items() if reason}
         self._listed_at = now
-        listed = self._bad_contacts.list(session.montage.names, session.bad, now)
-        checked = contacts_checked(session.feeds)
+        checked, names = contacts_checked(session.feeds), session.montage.names
+        listed = self._bad_contacts.list(names, session.bad, now, checked=checked)
         self.strip.show_bad(listed, session.montage.n_channels, checked=checked)
 
     def _describe(self) -> None:

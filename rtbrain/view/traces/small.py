@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from rtbrain.types import Chunk, Montage
+from rtbrain.view.decodes.frame import face
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
@@ -21,9 +22,11 @@ from rtbrain.view.traces.scene import Lanes, Scene, bad_reason, fit_scale_uv
 
 _PAGE_S = 5.0
 _N_CONTACTS = 5
-_FIT_EVERY_S = 2.0
+_FIT_EVERY_S, _DRAW_EVERY_S, _LIST_EVERY_S = 2.0, 0.2, 1.0
 _SCALE_UV = 200.0
-_HEAD_PX, _PLOT_PX, _ROW_PX, _LABEL_PX, _LINE_PX = 22, 120, 18, 32, 17
+_WIDTH_PX, _HEAD_PX, _PLOT_PX, _ROW_PX = 196, 22, 120, 18
+# Room of the labels, at least and at most: for five letters.
+_LABEL_PX, _MAX_LABEL_PX, _LABEL_PAD_PX = 32, 64, 9
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -42,10 +45,13 @@ class SmallSignal(QWidget):
         self._rows: list[int] = []
         self._bad = BadContacts()
         self._found_bad: Mapping[str, str] | None = None
+        self._judged: dict[str, str] | None = None  # for which the rows were chosen
         self.bad: list[BadContact] = []
         self.scene = Scene(theme, page_s=_PAGE_S, scrolling=True)
         self._lines: dict[str, TraceLines] = {}
-        self._t_arrived, self._fitted_at = 0.0, -np.inf
+        self._still: tuple[object, QPixmap] = None, QPixmap()  # what it is of, and the picture
+        self._t_arrived = 0.0
+        self._fitted_at = self._drawn_at = self._listed_at = -np.inf
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
@@ -55,19 +61,36 @@ class SmallSignal(QWidget):
         if montage is None:
             return
         if update.new_montage or self._montage is None:
-            self._montage, self._rows = montage, []
-        rows = five_good(montage, self._all_bad, self._rows)
-        if rows != self._rows or self.scene.pages is None:
-            self._rows, self._fitted_at = rows, -np.inf
-            shown = montage.pick([montage.names[row] for row in rows])
-            self.scene.pages = TracePages(shown, (_PAGE_S,))
-            self.scene.lanes, self.scene.n_lanes = Lanes.of(shown), len(rows)
-            self.scene.offsets = np.zeros(len(rows), np.float32)
-            self.scene.scales_uv = dict.fromkeys(shown.kinds, _SCALE_UV)
-        for chunk in update.chunks:
-            data = np.ascontiguousarray(chunk.data[self._rows])
-            self.scene.pages.add(Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap))
-            self._t_arrived = update.now
+            self._montage, self._rows, self._judged = montage, [], None
+        if (bad := self._all_bad) != self._judged:
+            self._judged, self._listed_at = bad, -np.inf
+            self._choose(montage, five_good(montage, bad, self._rows))
+        if self.scene.pages is not None:
+            for chunk in update.chunks:
+                data = np.ascontiguousarray(chunk.data[self._rows])
+                self.scene.pages.add(Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap))
+                self._t_arrived = update.now
+
+    def _choose(self, montage: Montage, rows: list[int]) -> None:
+        """Begin an empty page of these rows, unless they are shown."""
+        if rows == self._rows:
+            return
+        self._rows, self._fitted_at, scene = rows, -np.inf, self.scene
+        shown = montage.pick([montage.names[row] for row in rows])
+        width_px = (scene.theme.px(_WIDTH_PX) - self._label_px) * self.devicePixelRatioF()
+        scene.pages = TracePages(shown, (_PAGE_S,), max(1, round(width_px)))
+        scene.lanes, scene.n_lanes = Lanes.of(shown), len(rows)
+        scene.offsets = np.zeros(len(rows), np.float32)
+        scene.scales_uv = dict.fromkeys(shown.kinds, _SCALE_UV)
+
+    @property
+    def _label_px(self) -> float:
+        """Room left of the traces: that of the widest label, within limits."""
+        theme = self.scene.theme
+        metrics = face(theme, 11).metrics
+        widest = max(map(metrics.horizontalAdvance, self.scene.lanes.names), default=0.0)
+        needed = widest + _LABEL_PAD_PX
+        return min(max(needed, theme.px(_LABEL_PX)), theme.px(_MAX_LABEL_PX))
 
     def judge(self, bad: Mapping[str, str]) -> None:
         """Take bad contacts and why, as a check found them that is no decoder's."""
@@ -83,8 +106,11 @@ class SmallSignal(QWidget):
         return self._found_bad is not None or contacts_checked(self._session.feeds)
 
     def draw(self, now: float) -> None:
-        """Redraw the traces."""
+        """Redraw the traces, at most five times a second."""
         scene, cache, montage = self.scene, self.scene.cache, self._session.montage
+        if self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
+            return
+        self._drawn_at = now
         if montage is None or cache is None:
             self.update()
             return
@@ -96,8 +122,10 @@ class SmallSignal(QWidget):
             scene.offsets = offsets(cache.low, cache.high)
             fitting_uv = fit_scale_uv(cache.low, cache.high) or _SCALE_UV
             scene.scales_uv = dict.fromkeys(scene.scales_uv, fitting_uv)
-        self.bad = self._bad.list(montage.names, self._all_bad, now)
-        set_tip(self, "\n".join(map(str, self.bad)))
+        if now >= self._listed_at + _LIST_EVERY_S:
+            self._listed_at = now
+            self.bad = self._bad.list(montage.names, self._all_bad, now, checked=self._checked)
+            set_tip(self, "\n".join(map(str, self.bad)))
         self.update()
 
     def restyle(self, theme: Theme) -> None:
@@ -110,37 +138,52 @@ class SmallSignal(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Head, traces, and two lines of bad contacts, always."""
         theme = self.scene.theme
-        return QSize(theme.px(196), sum(map(theme.px, (_HEAD_PX, _PLOT_PX, 6, 2 * _ROW_PX))))
+        return QSize(theme.px(_WIDTH_PX), sum(map(theme.px, (_HEAD_PX, _PLOT_PX, 6, 2 * _ROW_PX))))
 
     minimumSizeHint = sizeHint  # noqa: N815
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the scene."""
         theme, scene = self.scene.theme, self.scene
+        frame = QRectF(0.5, theme.px(_HEAD_PX), self.width() - 1, theme.px(_PLOT_PX))
+        plot = frame.adjusted(self._label_px, 4, -3, -4)
         with QPainter(self) as painter:
-            painter.fillRect(self.rect(), QColor(theme.bg1))
-            frame = QRectF(0.5, theme.px(_HEAD_PX), self.width() - 1, theme.px(_PLOT_PX))
+            painter.drawPixmap(0, 0, self._background(frame, plot))
+            if scene.cache is not None:
+                paint_page(painter, scene, plot, self._lines, grid=False)
+
+    def _background(self, frame: QRectF, plot: QRectF) -> QPixmap:
+        """All but the traces, painted when it changes."""
+        scene, theme, ratio = self.scene, self.scene.theme, self.devicePixelRatioF()
+        there, uv = scene.cache is not None, next(iter(scene.scales_uv.values()), 0.0)
+        n_all = self._montage.n_channels if self._montage else 0
+        bad = [(one.name, one.short) for one in self.bad]
+        key = (self.size(), ratio, theme, scene.lanes, there, uv, n_all, bad, self._checked)
+        if key == self._still[0]:
+            return self._still[1]
+        picture = QPixmap(self.size() * ratio)
+        picture.setDevicePixelRatio(ratio)
+        picture.fill(QColor(theme.bg1))
+        with QPainter(picture) as painter:
             painter.fillRect(frame, QColor(theme.bg0))
-            plot = frame.adjusted(theme.px(_LABEL_PX), 4, -3, -4)
             head = QRectF(0, 0, self.width(), theme.px(_HEAD_PX) - 4)
             painter.setFont(theme.font(12))
             paint_text(painter, head, say("signal.small_title"), theme.text2, _LEFT)
-            if scene.cache is not None:
-                uv = next(iter(scene.scales_uv.values()))
+            if there:
                 paint_text(painter, head, say("signal.a_lane", uv=f"{uv:g}"), theme.text, _RIGHT)
-                paint_page(painter, scene, plot, self._lines, grid=False)
                 self._paint_labels(painter, plot)
             else:
-                paint_text(
-                    painter, frame, say("signal.none"), theme.faint, Qt.AlignmentFlag.AlignCenter
-                )
+                middle = Qt.AlignmentFlag.AlignCenter
+                paint_text(painter, frame, say("signal.none"), theme.faint, middle)
             painter.setPen(QPen(QColor(theme.line), 1))
             painter.drawRect(frame)
             self._paint_bad(painter, frame.bottom() + theme.px(6))
+        self._still = key, picture
+        return picture
 
     def _paint_labels(self, painter: QPainter, plot: QRectF) -> None:
         theme, names = self.scene.theme, self.scene.lanes.names
-        painter.setFont(theme.font(11))
+        painter.setFont(face(theme, 11).font)
         lane_px = plot.height() / len(names)
         for lane, name in enumerate(names):
             box = QRectF(5, plot.top() + lane * lane_px, plot.left() - 8, lane_px)

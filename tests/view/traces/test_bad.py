@@ -31,6 +31,21 @@ def test_how_long_a_contact_is_bad_is_told_only_where_its_beginning_was_seen():
     assert str(again) == "RB2 mains"
 
 
+def test_the_first_contact_that_turns_bad_says_for_how_long_if_all_were_checked_before():
+    contacts, names = BadContacts(), ("LA3", "RB2")
+    contacts.list(names, {}, 100.0, checked=True)
+    (early,) = contacts.list(names, {"LA3": "flat"}, 101.0, checked=True)
+    (late,) = contacts.list(names, {"LA3": "flat"}, 200.0, checked=True)
+    assert str(early) == str(late) == "LA3 flat"  # reported with the first: bad before
+    contacts = BadContacts()
+    contacts.list(names, {}, 100.0)
+    contacts.list(names, {}, 200.0, checked=True)
+    contacts.list(names, {}, 3600.0, checked=True)
+    contacts.list(names, {"LA3": "flat"}, 3700.0, checked=True)
+    (one,) = contacts.list(names, {"LA3": "flat"}, 3940.0, checked=True)
+    assert str(one) == "LA3 flat for 4 min"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (240, "4 min"), (7300, "2 h")]
 )

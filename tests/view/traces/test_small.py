@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PySide6 import QtGui
 
-from rtbrain.types import Chunk
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
+from rtbrain.view.traces import small as module
 from rtbrain.view.traces.small import SmallSignal, five_good
 from tests.conftest import brain_like, montage_of
 from tests.view.stub import StubSession
@@ -71,3 +72,44 @@ def test_what_a_check_found_is_shown_like_what_the_decoder_reports(qtbot):
     small.draw(102.0)
     assert [str(one) for one in small.bad] == ["A5 mains"]
     assert QtGui.QImage(small.grab().toImage()).height() > 100
+
+
+@pytest.mark.parametrize("theme", [DARK, large(DARK)], ids=["small", "large"])
+def test_labels_of_five_letters_are_not_elided(qtbot, monkeypatch, theme):
+    names = ("RA10", "LPH12", "RB2", "LA3", "WOM10")
+    small = SmallSignal(StubSession(Montage(names, ("seeg",) * 5, SFREQ_HZ)), theme)
+    qtbot.addWidget(small)
+    small.take(update(0, 600))
+    small.draw(102.0)
+    cut = []
+
+    def note(painter, box, text, *rest):
+        if (
+            text in names
+            and QtGui.QFontMetricsF(painter.font()).horizontalAdvance(text) > box.width()
+        ):
+            cut.append(text)
+
+    monkeypatch.setattr(module, "paint_text", note)
+    small.grab()
+    assert not cut
+
+
+def test_it_is_drawn_five_times_a_second_and_paints_only_the_traces_anew(qtbot, monkeypatch):
+    small = SmallSignal(StubSession(MONTAGE), DARK)
+    qtbot.addWidget(small)
+    small.take(update(0, 1000))
+    drawn, written = [], []
+    monkeypatch.setattr(small, "update", lambda: drawn.append(1))
+    for step in range(60):
+        small.draw(102.0 + step / 30)
+    assert len(drawn) == 10
+    monkeypatch.setattr(module, "paint_text", lambda *args: written.append(args[2]))
+    small.grab()
+    n_written = len(written)
+    assert n_written > 5
+    small.take(update(1000, 1100))
+    small.draw(104.1)
+    small.grab()
+    assert len(written) == n_written
+    assert small.scene.cache.n_columns <= small.width()
