@@ -1,9 +1,11 @@
 """Commands of a session that several pages give: to record, and to stop all that leaves."""
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rtbrain.console.folder import Session
 from rtbrain.errors import RtbrainError
@@ -11,6 +13,11 @@ from rtbrain.live.control import send_command
 from rtbrain.stream_names import cues_name
 
 _STOPPED_S = 0.08  # a decoder that has not answered by then is killed
+
+
+def setting(path: str, value: Any) -> list[str]:
+    """``--set PATH=VALUE``, whose value is read back as it is: a text stays one."""
+    return ["--set", f"{path}={json.dumps(value, ensure_ascii=False)}"]
 
 
 def record_command(session: Session, out: Path) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtbrain.console.commands import setting
 from rtbrain.console.folder import IGNORE, Session
 from rtbrain.files import parse_json
 from rtbrain.learn.fit.inputs import STAGES
@@ -97,14 +98,8 @@ def fit_command(session: Session, kind: str, files: Sequence[Path], out: Path) -
         argv += ["--scale", f"{settings.scale:g}"]
     names = {code: name for code, name in settings.markers.items() if name not in (IGNORE, code)}
     if names:
-        pairs = ", ".join(f"{_quoted(code)}: {_quoted(name)}" for code, name in names.items())
-        argv += ["--set", f"labels.names={{{pairs}}}"]
+        argv += setting("labels.names", names)
     return [*argv, "--progress-json"]
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:

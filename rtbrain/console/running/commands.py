@@ -1,12 +1,11 @@
 """What the page Run starts and says: the decoder, the recording, and commands to the decoder."""
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from rtbrain.console.commands import record_command
+from rtbrain.console.commands import record_command, setting
 from rtbrain.console.folder import FOLDERS, Session
 from rtbrain.console.running.expected import Expected
 from rtbrain.errors import RtbrainError, SettingsError
@@ -25,11 +24,11 @@ def decode_command(session: Session, expected: Expected | None) -> list[str]:
     if settings.signal is None:
         raise SettingsError(say("run.needs_signal"))
     argv = ["decode", "--bundle", settings.decoder, "--stream", settings.signal.name]
-    argv += ["--name", settings.outlet, "--set", "outlet.detections=false"]
+    argv += ["--name", settings.outlet, *setting("outlet.detections", False)]
     if settings.signal.source_id:
-        argv += ["--set", f"stream.source_id={settings.signal.source_id}"]
+        argv += setting("stream.source_id", settings.signal.source_id)
     if settings.scale != 1.0:
-        argv += ["--set", f"stream.scale={settings.scale:g}"]
+        argv += setting("stream.scale", settings.scale)
     label = settings.target if expected is None else expected.label
     if settings.threshold is not None and label is not None:
         detect: dict[str, Any] = {"up": settings.threshold}
@@ -37,9 +36,9 @@ def decode_command(session: Session, expected: Expected | None) -> list[str]:
             detect["down"] = settings.rearm
         if expected is not None and expected.hold_s:
             detect["hold_s"] = expected.hold_s
-        argv += ["--set", f"detect={json.dumps({label: detect})}"]
+        argv += setting("detect", {label: detect})
     if settings.outputs:
-        argv += ["--set", f"outputs={json.dumps(settings.outputs)}"]
+        argv += setting("outputs", settings.outputs)
     return argv
 
 

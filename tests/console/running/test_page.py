@@ -115,6 +115,17 @@ def test_a_run_records_and_decodes_and_nothing_else_leaves_until_it_is_switched_
     assert states(running(page, sending=True))["detections"] == (True, True)
 
 
+@pytest.mark.parametrize(
+    "source_id", ["1234", "0123", "1e3", "on", "null", "a: b", "amp#1, #2", '"a"', "{x}", "ä"]
+)
+def test_a_signal_is_decoded_whatever_its_source_id_looks_like(session, source_id):
+    session.change(streams=(UsedStream(name="amp", source_id=source_id, role="signal"),))
+    argv = decode_command(session, None)
+    pairs = [argv[at + 1] for at, word in enumerate(argv) if word == "--set"]
+    settings = session_settings(None, stream="amp", name="rtbrain", overrides=pairs)
+    assert settings.stream.source_id == source_id
+
+
 def test_a_trigger_is_armed_and_disarmed_by_hand_and_a_refusal_is_said(page, session):
     session.change(outputs={"udp": {"to": "127.0.0.1:9001"}})
     running(page, outputs=["udp 127.0.0.1:9001"])
