@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 from rtbrain.config.files import parse_settings
 from rtbrain.config.front_end import Settings
@@ -80,13 +80,13 @@ class SessionSettings(Settings):
     outlet: str = "rtbrain"
     """Name that the decoder sends under."""
     preset: str | None = None
-    """Preset of the thresholds."""
+    """Preset that the threshold is of; None for one's own."""
     threshold: float | None = None
     """Probability, or value, of a detection."""
     rearm: float | None = None
     """What the output must fall below before the next one."""
-    refractory_s: PositiveFloat | None = None
-    """Time after a detection in which no other is sent, s."""
+    hold_s: NonNegativeFloat | None = None
+    """How long the output must stay at or above the threshold, s."""
     outputs: dict[str, Any] = Field(default_factory=dict)
     """Where triggers go, as in the settings of rtbrain decode."""
 

@@ -74,7 +74,7 @@ def _curve(rate: Timeline, label: str, ups: Sequence[float], hold_s: float) -> d
         key: [one[key] for one in found]
         for key in (
             *("n_found", "false_alarms", "rest_s", "false_alarms_per_hour_interval_95"),
-            *("delay_s", "delay_p90_s"),
+            *("dispersion", "delay_s", "delay_interval_95", "delay_p90_s"),
         )
     }
     thresholds = {"up": [one.up for one in settings], "down": [one.down for one in settings]}

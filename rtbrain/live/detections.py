@@ -175,13 +175,17 @@ class DetectionSink:
         now, presets = self._detector.settings, self._detector.presets
         numbers: list[float] = []
         rest = list(words)
+        ends = [" ".join(words[at:]) for at in range(1, len(words))]  # a name may be a number
+        named = [label for label in ends if label in now][:1]
+        if named:
+            rest = rest[: ends.index(named[0]) + 1]
         while rest and len(numbers) < 2 and _is_number(rest[0]):
             numbers.append(float(rest.pop(0)))
         preset = rest.pop(0) if not numbers and rest else None
-        labels = [" ".join(rest)] if rest else list(now)
+        labels = named or ([" ".join(rest)] if rest else list(now))
         if not now:
             raise SettingsError("threshold: this decoder detects nothing: set detect at its start")
-        if (rest and labels[0] not in now) or (preset is None and len(labels) > 1):
+        if (rest and (named or labels[0] not in now)) or (preset is None and len(labels) > 1):
             raise SettingsError(f"threshold: of which output: expected one of {', '.join(now)}")
         if preset is None and not numbers:
             raise SettingsError("threshold: expected UP [DOWN] [LABEL] or PRESET, got nothing")

@@ -76,6 +76,23 @@ def test_another_program_arms_disarms_asks_and_stops(session):
     assert session.ended.is_set()
 
 
+def test_an_output_whose_name_is_a_number_can_be_given_a_threshold():
+    labels = ("1", "0.3", "a b")
+    settings = {label: DetectSettings(up=0.7, down=0.5) for label in labels}
+    sink = DetectionSink(Detector(settings, labels, 0.1), None, lambda *_, **__: None)
+
+    def moved(words, label):
+        sink.move(words.split(), "")
+        one = sink.status()["thresholds"][label]
+        return one["up"], one["down"]
+
+    assert moved("0.8 0.6 1", "1") == (0.8, 0.6)
+    assert moved("0.7 1", "1") == (0.7, pytest.approx(0.467, abs=1e-3))
+    assert moved("0.5 0.3", "0.3") == (0.5, pytest.approx(0.3, abs=1e-4))
+    assert moved("0.8 0.3 0.3", "0.3") == (0.8, 0.3)
+    assert moved("0.9 0.2 a b", "a b") == (0.9, 0.2)
+
+
 def test_detections_are_switched_on_and_a_threshold_moves_with_its_lower_one(session):
     events, marks, lines = [], [], []
     presets = {"speech": {"few_alarms": DetectSettings(up=0.9, down=0.8, hold_s=0.2)}}

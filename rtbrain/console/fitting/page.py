@@ -228,7 +228,8 @@ class FitPage(Page):
         self.asks.emit(say("fit.use_question"), answers)
 
     def _choose(self, fitted: Fitted) -> None:
-        self.session.change(decoder=fitted.folder, preset=None, threshold=None, rearm=None)
+        none = dict.fromkeys(("preset", "threshold", "rearm", "hold_s"))
+        self.session.change(decoder=fitted.folder, **none)
         said = say("fit.chosen", folder=fitted.folder, answer=fitted.answer)
         self.session.log(note=said)
         self._look()

@@ -3,12 +3,15 @@
 import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rtbrain.console.commands import record_command, setting
 from rtbrain.console.folder import FOLDERS, Session
 from rtbrain.console.running.expected import Expected
 from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.files import parse_json
 from rtbrain.live.control import send_command
 from rtbrain.view.texts import say
 
@@ -30,16 +33,24 @@ def decode_command(session: Session, expected: Expected | None) -> list[str]:
     if settings.scale != 1.0:
         argv += setting("stream.scale", settings.scale)
     label = settings.target if expected is None else expected.label
-    if settings.threshold is not None and label is not None:
-        detect: dict[str, Any] = {"up": settings.threshold}
-        if settings.rearm is not None:
-            detect["down"] = settings.rearm
-        if expected is not None and expected.hold_s:
-            detect["hold_s"] = expected.hold_s
-        argv += setting("detect", {label: detect})
+    if settings.preset is not None:
+        argv += setting("preset", settings.preset)
+    elif settings.threshold is not None and label is not None:
+        detect = _detect_of(session.folder / settings.decoder)
+        moved = {"up": settings.threshold, "down": settings.rearm, "hold_s": settings.hold_s}
+        known = {name: value for name, value in moved.items() if value is not None}
+        detect[label] = {**detect.get(label, {}), "down": None, **known}
+        argv += setting("detect", detect)
     if settings.outputs:
         argv += setting("outputs", settings.outputs)
     return argv
+
+
+def _detect_of(bundle: Path) -> dict[str, Any]:
+    """By which settings a decoder detects by itself, by output."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(parse_json((bundle / "manifest.json").read_bytes())["detect"])
+    return {}
 
 
 def start_run(session: Session, expected: Expected | None) -> str:

@@ -4,9 +4,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rtbrain.config import DetectSettings
 from rtbrain.console.folder import Session
 from rtbrain.files import parse_json
 from rtbrain.learn.detection import LEAST_DISPERSION, rate_interval
@@ -15,6 +16,7 @@ from rtbrain.view.texts import say
 
 PRESETS = ("few_misses", "balanced", "few_alarms")
 _LEAST_RATE = 0.005  # that is told from none, an hour
+_NO_RUNS = (0, 0, 0.0, LEAST_DISPERSION)
 _WANTED_PER_HOUR = 10.0  # false alarms, fewer than which rest is to show
 
 
@@ -29,33 +31,32 @@ class Point:
     n_false: int
     rest_s: float
     delay_s: float
+    delay_interval_s: tuple[float, float]
     delay_p90_s: float
+    interval: tuple[float, float]  # 95 %, of false alarms an hour
+    dispersion: float = LEAST_DISPERSION  # of their counts, how many come in a group
 
     @property
     def per_hour(self) -> float:
         """False alarms an hour."""
         return 3600 * self.n_false / self.rest_s if self.rest_s > 0 else math.nan
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Their 95 % interval, alarms taken to come in groups."""
-        return rate_interval(self.n_false, self.rest_s, LEAST_DISPERSION)
-
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """Thresholds of the target of a decoder, in order, and its presets.
 
-    `runs` are the rest and the false alarms of finished runs at the threshold of the bundle.
+    `points` are of outputs held for `hold_s`. `runs` are the rest and the false alarms of finished
+    runs at the threshold of the bundle, and how far those come in groups.
     """
 
     label: str
     points: tuple[Point, ...]
-    presets: Mapping[str, tuple[float, float]]
+    presets: Mapping[str, DetectSettings]
     default: float
     same_data: bool
     hold_s: float
-    runs: tuple[int, int, float] = (0, 0, 0.0)  # how many, false alarms, s
+    runs: tuple[int, int, float, float] = _NO_RUNS  # how many, false alarms, s, dispersion
 
     @property
     def low(self) -> float:
@@ -71,33 +72,64 @@ class Expected:
         """What is known at the nearest threshold below, or the first."""
         ups = [point.up for point in self.points]
         point = self.points[max(0, bisect_right(ups, up + 1e-9) - 1)]
-        n_runs, n_false, rest_s = self.runs
+        n_runs, n_false, rest_s, q = self.runs
         if n_runs and abs(up - self.default) < 1e-9:
-            values = (point.n_false + n_false, point.rest_s + rest_s)
-            return Point(
-                *(point.up, point.down, point.n_found, point.n_events, *values),
-                *(point.delay_s, point.delay_p90_s),
-            )
+            n, seconds = point.n_false + n_false, point.rest_s + rest_s
+            q = max(q, point.dispersion)
+            interval = rate_interval(n, seconds, q)
+            return replace(point, n_false=n, rest_s=seconds, interval=interval, dispersion=q)
         return point
 
     def preset_at(self, up: float) -> str:
-        """Name of the preset of this threshold; empty for none."""
-        return next((name for name, (one, _) in self.presets.items() if abs(one - up) < 1e-9), "")
+        """Name of the preset of this threshold, held as long; empty for none."""
+        held = {name: one for name, one in self.presets.items() if one.hold_s == self.hold_s}
+        return next((name for name, one in held.items() if abs(one.up - up) < 1e-9), "")
+
+    def preset_of(self, to: DetectSettings) -> str:
+        """Name of the preset of these settings; empty for none."""
+        wanted = (to.up, to.low, to.hold_s)
+        known = {(one.up, one.low, one.hold_s): name for name, one in self.presets.items()}
+        return known.get(wanted, "")
+
+
+def ways_to(
+    expected: Expected | None, before: DetectSettings, to: DetectSettings, preset: str
+) -> list[tuple[str, ...]]:
+    """What a decoder is told, after ``threshold``: a preset, or numbers.
+
+    Only a preset changes how long outputs are held: first one that holds them as long.
+    """
+    if preset:
+        return [(preset,)]
+    presets = {} if expected is None or to.hold_s == before.hold_s else expected.presets
+    held = [(name,) for name, one in presets.items() if one.hold_s == to.hold_s]
+    return [*held[:1], (f"{to.up:.6g}", f"{to.low:.6g}")]
 
 
 def expected_of(
-    report: Mapping[str, Any], label: str | None, session: Session | None = None
+    report: Mapping[str, Any],
+    label: str | None,
+    session: Session | None = None,
+    hold_s: float | None = None,
 ) -> Expected | None:
-    """What the report of a bundle says of its target; None where it has no thresholds."""
+    """What the report of a bundle says of its target, held for `hold_s` or as in the balanced one.
+
+    None where it has no thresholds.
+    """
     found = report.get("detections", {})
     label = label if label in found else next(iter(found), None)
     if label is None or not found[label].get("calibrated") or "curves" not in found[label]:
         return None
     one = found[label]
     settings = {name: preset["settings"] for name, preset in one["presets"].items()}
-    default = settings["balanced"]
-    hold_s = float(default.get("hold_s", 0.0))
-    curve = one["curves"][f"{hold_s:g}"]
+    presets = {name: DetectSettings(**settings[name]) for name in PRESETS if name in settings}
+    default = presets["balanced"]
+    hold_s = default.hold_s if hold_s is None else hold_s
+    if (curve := one["curves"].get(f"{hold_s:g}")) is None:
+        return None
+    n = len(curve["up"])
+    spread = curve.get("dispersion", [LEAST_DISPERSION] * n)
+    late = curve.get("delay_interval_95", [(None, None)] * n)
     points = tuple(
         Point(
             float(curve["up"][at]),
@@ -107,23 +139,24 @@ def expected_of(
             int(curve["false_alarms"][at]),
             float(curve["rest_s"][at]),
             _number(curve["delay_s"][at]),
+            _pair(late[at]),
             _number(curve["delay_p90_s"][at]),
+            _pair(curve["false_alarms_per_hour_interval_95"][at]),
+            float(spread[at]),
         )
-        for at in range(len(curve["up"]))
+        for at in range(n)
     )
-    presets = {
-        name: (float(settings[name]["up"]), float(settings[name].get("down", settings[name]["up"])))
-        for name in PRESETS
-        if name in settings
-    }
-    runs = (0, 0, 0.0) if session is None else _finished(session, label, default)
-    default_up = float(default["up"])
-    return Expected(label, points, presets, default_up, bool(one["same_data"]), hold_s, runs)
+    runs = _NO_RUNS
+    if session is not None and hold_s == default.hold_s:
+        runs = _finished(session, label, settings["balanced"])
+    return Expected(label, points, presets, default.up, bool(one["same_data"]), hold_s, runs)
 
 
-def _finished(session: Session, label: str, settings: Mapping[str, Any]) -> tuple[int, int, float]:
-    """Runs whose reports hold false alarms by the same settings: how many, alarms, and rest, s."""
-    n_runs, n_false, rest_s = 0, 0, 0.0
+def _finished(
+    session: Session, label: str, settings: Mapping[str, Any]
+) -> tuple[int, int, float, float]:
+    """Runs whose reports hold false alarms by the same settings, as `Expected.runs`."""
+    n_runs, n_false, rest_s, q = _NO_RUNS
     for path in session.files("run", ".xdf"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             report = session.folder / "reports" / f"{path.stem}.json"
@@ -132,7 +165,8 @@ def _finished(session: Session, label: str, settings: Mapping[str, Any]) -> tupl
             if found["settings"] == settings:
                 n_runs, n_false = n_runs + 1, n_false + int(found["false_alarms"])
                 rest_s += float(found["rest_s"])
-    return n_runs, n_false, rest_s
+                q = max(q, float(found.get("dispersion", q)))
+    return n_runs, n_false, rest_s, q
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +187,11 @@ def figures(point: Point) -> list[Figure]:
 def notes(expected: Expected, point: Point, up: float) -> list[str]:
     """What else must be known of these figures, one line each."""
     lines = []
-    n_runs, _, _ = expected.runs
+    n_runs, *_ = expected.runs
     if n_runs and abs(up - expected.default) < 1e-9:
         lines.append(say("run.with_runs", n=n_runs))
     if not point.n_false and point.rest_s > 0:
-        needed_s = 3.69 * LEAST_DISPERSION / _WANTED_PER_HOUR * 3600
+        needed_s = 3.69 * point.dispersion / _WANTED_PER_HOUR * 3600
         if point.rest_s < needed_s:
             minutes = math.ceil(needed_s / 60 - 1e-9)
             lines.append(say("run.to_show", per_hour=f"{_WANTED_PER_HOUR:g}", minutes=minutes))
@@ -172,7 +206,7 @@ def _false_alarms(point: Point) -> Figure:
     label = say("run.false_alarms")
     if not point.rest_s > 0:
         return Figure(label, "–", "", say("run.no_rest"))
-    low, high = point.bounds
+    low, high = point.interval
     rest = _minutes(point.rest_s)
     if not point.n_false:
         line = say("run.none_line", high=_rate(high))
@@ -203,7 +237,12 @@ def _delay(point: Point) -> Figure:
     within = say("run.delay_of_found", n=point.n_found)
     if math.isfinite(point.delay_p90_s):
         within = say("run.nine_of_ten", seconds=f"{point.delay_p90_s:.2f}")
-    return Figure(label, f"{point.delay_s:.2f}", "s", within)
+    low, high = point.delay_interval_s
+    unit = "s"
+    if math.isfinite(low):
+        late = f"{high:.2f}" if math.isfinite(high) else say("run.missed")
+        unit = f"s [{low:.2f}, {late}]"
+    return Figure(label, f"{point.delay_s:.2f}", unit, within)
 
 
 def _minutes(seconds: float) -> str:
@@ -224,6 +263,11 @@ def _rate(per_hour: float) -> str:
 def _number(value: object) -> float:
     known = isinstance(value, int | float) and math.isfinite(value)
     return float(value) if known else math.nan  # type: ignore[arg-type]
+
+
+def _pair(values: Sequence[object]) -> tuple[float, float]:
+    low, high = values
+    return _number(low), _number(high)
 
 
 def heights(points: Sequence[Point]) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from rtbrain.config import DetectSettings
 from rtbrain.console.fitting.results import Fitted, decoders_of
 from rtbrain.console.folder import Session
 from rtbrain.console.page import Action, Page
@@ -14,7 +15,7 @@ from rtbrain.console.running.commands import (
     is_run,
     start_run,
 )
-from rtbrain.console.running.expected import Expected, expected_of, shown_threshold
+from rtbrain.console.running.expected import Expected, expected_of, shown_threshold, ways_to
 from rtbrain.console.running.switches import SwitchPanel, switch_states
 from rtbrain.console.running.threshold import ThresholdPanel
 from rtbrain.errors import SettingsError
@@ -56,7 +57,7 @@ class RunPage(Page):
         self._seen: object = None
         self._offered: object = None
         self._looked_at, self._began = -1e9, ""
-        self._moved: list[tuple[float, float | None]] = []  # thresholds before
+        self._moved: list[DetectSettings] = []  # thresholds before
         self._streams: object = None
         self.decoding = Decoding(_Nothing())
         self.plot = DecodePlot(self.decoding, theme, movable=True)
@@ -192,27 +193,36 @@ class RunPage(Page):
         self.fitted = found[0] if found else None
         self.expected = None
         if self.fitted is not None:
-            self.expected = expected_of(self.fitted.report, settings.target, self.session)
+            threshold = self._live_threshold()
+            hold_s = settings.hold_s if threshold is None else threshold.hold_s
+            report = self.fitted.report
+            self.expected = expected_of(report, settings.target, self.session, hold_s)
 
-    def _live_threshold(self) -> tuple[float, float] | None:
+    def _live_threshold(self) -> DetectSettings | None:
         """What the running decoder says that it detects by."""
         found = self.decoding.threshold if self.running else None
-        return None if found is None else (found.up, found.down)
+        if found is None:
+            return None
+        return DetectSettings(
+            up=found.up, down=min(found.down, found.up), hold_s=max(0.0, found.hold_s)
+        )
 
-    def _wanted(self) -> tuple[float, float | None]:
+    def _wanted(self) -> DetectSettings:
         """Threshold of the settings, or of the decoder."""
         settings, expected = self.session.settings, self.expected
         if settings.threshold is not None:
-            return settings.threshold, settings.rearm
-        if expected is None:
-            return _UNKNOWN_UP, None
-        return expected.default, expected.presets["balanced"][1]
+            down = None if settings.rearm is None else min(settings.rearm, settings.threshold)
+            hold_s = settings.hold_s or 0.0
+            return DetectSettings(up=settings.threshold, down=down, hold_s=hold_s)
+        return DetectSettings(up=_UNKNOWN_UP) if expected is None else expected.presets["balanced"]
 
     def _show_threshold(self) -> None:
-        up, down = self._live_threshold() or self._wanted()
-        about = []
-        if down is not None:
-            about.append(say("run.rearm", down=shown_threshold(down)))
+        one = self._live_threshold() or self._wanted()
+        up, about = one.up, []
+        if one.down is not None:
+            about.append(say("run.rearm", down=shown_threshold(one.down)))
+        if one.hold_s:
+            about.append(say("run.held", seconds=f"{one.hold_s:g}"))
         threshold = self.decoding.threshold
         if threshold is not None and self.running:
             about.append(say("run.refractory", seconds=f"{threshold.refractory_s:g}"))
@@ -273,31 +283,32 @@ class RunPage(Page):
         """Detect from now on by this threshold, and its lower one as the curve has it."""
         point = None if self.expected is None else self.expected.at(up)
         down = point.down if point is not None and abs(point.up - up) < 1e-9 else None
-        self._change(up, down)
+        self._change((self._live_threshold() or self._wanted()).moved_to(up, down))
 
     def choose_preset(self, name: str) -> None:
         """Detect by a preset of the decoder."""
         if self.expected is not None and name in self.expected.presets:
-            self._change(*self.expected.presets[name])
+            self._change(self.expected.presets[name], name)
 
     def take_back(self) -> None:
         """Go back to the threshold before the last change."""
         if self._moved:
-            up, down = self._moved.pop()
-            self._change(up, down, keep=False)
+            self._change(self._moved.pop(), keep=False)
 
-    def _change(self, up: float, down: float | None, *, keep: bool = True) -> None:
+    def _change(self, to: DetectSettings, name: str = "", *, keep: bool = True) -> None:
+        """Detect by other settings: those of a preset, or a threshold held as long as one's."""
         before = self._live_threshold() or self._wanted()
-        if abs(before[0] - up) < 1e-9 and (down is None or before[1] == down):
+        if (before.up, before.low, before.hold_s) == (to.up, to.low, to.hold_s):
             return
         if keep:
             self._moved.append(before)
-        self.session.change(threshold=up, rearm=down)
+        name = name or (self.expected.preset_of(to) if self.expected else "")
+        self.session.change(threshold=to.up, rearm=to.low, hold_s=to.hold_s, preset=name or None)
         if self.running:
-            words = [f"{up:.6g}", *([] if down is None else [f"{down:.6g}"])]
             label = self.expected.label if self.expected else self.session.settings.target
-            self.remote("threshold", *words, *([] if label is None else [label]))
-            self.plot.preview = (up, down if down is not None else up)
+            for words in ways_to(self.expected, before, to, name):
+                self.remote("threshold", *words, *([] if label is None else [label]))
+            self.plot.preview = (to.up, to.low)
         self._look()
 
     def _preview(self, up: float) -> None:

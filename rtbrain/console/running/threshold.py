@@ -90,7 +90,7 @@ class ThresholdSlider(QWidget):
         low, high = self.limits
         up = min(max(round(up / _STEP) * _STEP, low), high)
         presets = () if self.expected is None else self.expected.presets.values()
-        near = [one for one, _ in presets if abs(one - up) <= _STEP / 2]
+        near = [one.up for one in presets if abs(one.up - up) <= _STEP / 2]
         return near[0] if near else round(up, 4)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
@@ -181,7 +181,7 @@ class ThresholdSlider(QWidget):
             return area.bottom() - min(per_hour, top) / top * area.height()
 
         known = [point for point in expected.points if point.rest_s > 0]
-        bounds = [(self._x(point.up), *point.bounds) for point in known]
+        bounds = [(self._x(point.up), *point.interval) for point in known]
         band = [QPointF(x, y_of(high)) for x, _, high in bounds]
         band += [QPointF(x, y_of(low)) for x, low, _ in reversed(bounds)]
         painter.setPen(Qt.PenStyle.NoPen)

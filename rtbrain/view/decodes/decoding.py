@@ -42,6 +42,7 @@ class Threshold:
     down: float  # what it must fall below before it can be detected again
     refractory_s: float = 0.0
     calibrated: bool = True  # whether held-out time says how often it is wrong
+    hold_s: float = 0.0  # how long it must be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,12 +307,13 @@ def threshold_of(fields: object) -> Threshold | None:
     """Threshold as a decoder reports it; None if it is none."""
     if not isinstance(fields, dict) or not isinstance(up := fields.get("up"), int | float):
         return None
-    down, refractory_s = fields.get("down"), fields.get("refractory_s")
+    down, refractory_s, hold_s = (fields.get(key) for key in ("down", "refractory_s", "hold_s"))
     return Threshold(
         float(up),
         float(down) if isinstance(down, int | float) else float(up),
         float(refractory_s) if isinstance(refractory_s, int | float) else 0.0,
         fields.get("calibrated") is True,
+        float(hold_s) if isinstance(hold_s, int | float) else 0.0,
     )
 
 

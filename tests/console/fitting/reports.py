@@ -35,6 +35,15 @@ CURVE = {
         *([20.0, 190.0], [4.0, 130.0], [0.2, 48.0]),
         *([0.0, 30.2], [0.0, 93.0], [0.0, 92.0]),
     ],
+    "dispersion": [3.0] * 6,
+    "delay_interval_95": [
+        [0.2, 0.4],
+        [0.25, 0.45],
+        [0.39, 0.48],
+        [0.4, None],
+        [0.5, None],
+        [0.9, None],
+    ],
     "delay_s": [0.3, 0.35, 0.43, 0.5, 0.6, None],
     "delay_p90_s": [0.6, 0.65, 0.71, 0.8, None, None],
     "n_events": 59,
@@ -93,13 +102,13 @@ ENCODER = {
 }
 
 
-def add_decoder(session, mode="linear", **made):
+def add_decoder(session, mode="linear", detect=None, **made):
     """A bundle of the session, as far as its pages read it."""
     name = session.next_name("decoder")
     folder = session.folder / name
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(report(**made)))
-    (folder / "manifest.json").write_text(json.dumps({"mode": mode}))
+    (folder / "manifest.json").write_text(json.dumps({"mode": mode, "detect": detect or {}}))
     return name.as_posix()
 
 

@@ -1,11 +1,9 @@
 """The page Run: what is started, what stays off until it is switched on, and the threshold."""
 
-import json
-
 import pytest
 from PySide6.QtCore import Qt
 
-from rtbrain.config import DecodeSettings
+from rtbrain.config import DetectSettings
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.running.commands import Remote, decode_command
 from rtbrain.console.running.page import RunPage
@@ -15,7 +13,7 @@ from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT
-from tests.console.fitting.reports import add_decoder
+from tests.console.fitting.reports import CURVE, DETECTIONS, add_decoder, preset
 from tests.console.stub import Runs
 
 KEY, SHIFT = Qt.Key, Qt.KeyboardModifier.ShiftModifier
@@ -66,19 +64,27 @@ def look(page):
     return page
 
 
-def running(page, up=0.7, down=0.46, sending=False, outputs=(), armed=False):
+def running(page, up=0.7, down=0.46, sending=False, outputs=(), armed=False, hold_s=0.0):
     """The page of a decoder that runs, as its summary says."""
     for name, argv in (("decoder", ["decode"]), ("recorder", ["record", "runs/run-01.xdf"])):
         if name not in page.session.jobs:
             page.session._jobs[name] = Runs(name)
             page.session._jobs[name].argv = argv
     page.live = page.live or Live()
-    thresholds = {"speech": {"up": up, "down": down, "refractory_s": 1.0, "calibrated": True}}
+    of = {"up": up, "down": down, "hold_s": hold_s, "refractory_s": 1.0, "calibrated": True}
+    thresholds = {"speech": of}
     detections = {"sending": sending, "sent": 3, "thresholds": thresholds}
     triggers = {"outputs": list(outputs), "armed": armed}
     fields = {"stream": "rtbrain-status", "detections": detections, "triggers": triggers}
     page.take(SessionUpdate(1.0, events=(StatusEvent(1.0, "summary", fields),)))
     return look(page)
+
+
+def started_with(page):
+    """Settings that a decoder is started with."""
+    argv = decode_command(page.session, page.expected)
+    pairs = [argv[at + 1] for at, word in enumerate(argv) if word == "--set"]
+    return session_settings(None, stream="amp", name="rtbrain", overrides=pairs)
 
 
 def states(page):
@@ -118,12 +124,9 @@ def test_a_run_records_and_decodes_and_nothing_else_leaves_until_it_is_switched_
 @pytest.mark.parametrize(
     "source_id", ["1234", "0123", "1e3", "on", "null", "a: b", "amp#1, #2", '"a"', "{x}", "ä"]
 )
-def test_a_signal_is_decoded_whatever_its_source_id_looks_like(session, source_id):
+def test_a_signal_is_decoded_whatever_its_source_id_looks_like(page, session, source_id):
     session.change(streams=(UsedStream(name="amp", source_id=source_id, role="signal"),))
-    argv = decode_command(session, None)
-    pairs = [argv[at + 1] for at, word in enumerate(argv) if word == "--set"]
-    settings = session_settings(None, stream="amp", name="rtbrain", overrides=pairs)
-    assert settings.stream.source_id == source_id
+    assert started_with(look(page)).stream.source_id == source_id
 
 
 def test_a_trigger_is_armed_and_disarmed_by_hand_and_a_refusal_is_said(page, session):
@@ -163,17 +166,18 @@ def test_the_threshold_moves_by_keys_presets_and_back_and_each_change_reaches_th
     running(page, up=0.8, down=0.6)
     qtbot.keyClick(slider, KEY.Key_Left)
     running(page, up=0.79, down=0.57)
-    assert session.settings.rearm is None  # the curve has no such threshold
+    rearm = session.settings.rearm  # the curve has no such threshold: as far below, in logits
+    assert rearm / (1 - rearm) / (0.79 / 0.21) == pytest.approx((0.6 / 0.4) / (0.8 / 0.2), abs=1e-3)
     for up, down in ((0.8, 0.6), (0.75, 0.52), (0.7, 0.46)):
         next(one for one in page.buttons if one.text == "Take back the last change").call()
         running(page, up=up, down=down)
     assert page.sent == [
         "threshold 0.75 0.52 speech",
-        "threshold 0.8 0.6 speech",
-        "threshold 0.79 speech",
-        "threshold 0.8 0.6 speech",
+        "threshold few_alarms speech",
+        f"threshold 0.79 {rearm:g} speech",
+        "threshold few_alarms speech",
         "threshold 0.75 0.52 speech",
-        "threshold 0.7 0.46 speech",
+        "threshold balanced speech",
     ]
     assert not page.buttons[0].enabled
 
@@ -182,13 +186,55 @@ def test_before_a_run_a_threshold_is_kept_for_its_start(page, session):
     page.threshold.buttons["few_misses"].click()
     look(page)
     assert not page.sent
-    argv = decode_command(session, page.expected)
-    detect = argv[argv.index("--set", argv.index("outlet.detections=false")) :]
-    pairs = [one for one in detect if one.startswith("detect=")]
-    assert json.loads(pairs[0].removeprefix("detect=")) == {"speech": {"up": 0.5, "down": 0.27}}
-    settings = session_settings(None, stream="amp", name="x", overrides=pairs)
-    assert isinstance(settings, DecodeSettings)
-    assert settings.detect["speech"].up == 0.5
+    settings = started_with(page)
+    assert (settings.preset, settings.detect) == ("few_misses", None)
+    page.choose_threshold(0.75)
+    settings = started_with(page)
+    assert settings.preset is None
+    assert (settings.detect["speech"].up, settings.detect["speech"].down) == (0.75, 0.52)
+
+
+def test_a_preset_keeps_how_long_outputs_are_held_and_all_else_stays_as_the_decoder_has_it(
+    qtbot, session
+):
+    held = {"up": 0.8, "down": 0.6, "hold_s": 0.5}
+    of = DETECTIONS["speech"]
+    presets = of["presets"] | {"few_alarms": preset(0.8, 0.6, 30, 0) | {"settings": held}}
+    curves = {"0": CURVE, "0.5": CURVE | {"n_found": [40, 38, 36, 34, 30, 11]}}
+    found = {"speech": of | {"presets": presets, "curves": curves}}
+    other = {"up": 0.7, "refractory_s": 2.5, "min_coverage": 0.6}
+    detect = {"speech": {"up": 0.7, "down": 0.46, "max_per_min": 7}, "rest": other}
+    session.change(decoder=add_decoder(session, detections=found, detect=detect))
+    page = RunPage(session, DARK)
+    qtbot.addWidget(page)
+    page.sent, page.remote = [], Remote(session, lambda name, line: page.sent.append(line) or {})
+    page.show()
+    look(page)
+    assert page.threshold.point.n_found == 55
+    page.threshold.buttons["few_alarms"].click()
+    look(page)
+    assert page.threshold.point.n_found == 30
+    assert page.threshold.buttons["few_alarms"].isChecked()
+    assert "held 0.5 s" in page.threshold.about
+    assert started_with(page).preset == "few_alarms"
+    page.choose_threshold(0.9)
+    kept = started_with(page).detect
+    assert kept["speech"] == DetectSettings(up=0.9, down=0.77, hold_s=0.5, max_per_min=7)
+    assert kept["rest"] == DetectSettings(**other)
+    running(page)
+    page.choose_preset("few_alarms")
+    running(page, up=0.8, down=0.6, hold_s=0.5)
+    assert page.threshold.point.n_found == 30
+    page.choose_preset("balanced")
+    running(page)
+    page._change(DetectSettings(up=0.9, down=0.77, hold_s=0.5))
+    look(page)
+    assert page.sent == [
+        "threshold few_alarms speech",
+        "threshold balanced speech",
+        "threshold few_alarms speech",
+        "threshold 0.9 0.77 speech",
+    ]
 
 
 def test_the_end_asks_first_then_ends_decoder_and_recording(page, session):
