@@ -213,6 +213,7 @@ class MainWindow(QMainWindow):
         for name in ("signal", "contacts"):
             self.panels[name].marked.connect(self.marks.mark_contact)
         self.panels["signal"].chosen.connect(self.spectra.choose)
+        self.panels["signal"].refused.connect(self.show_message)
         self.panels["contacts"].selected.connect(self.spectra.choose)
         for part in (self.marks, self.panels["signal"], self.panels["contacts"]):
             self.spectra.chosen.connect(part.choose)
@@ -334,6 +335,7 @@ class MainWindow(QMainWindow):
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else lsl_clock()
+        self.panels["signal"].freeze(self.paused)
         self.sign.setVisible(self.paused)
         self.menus.checked("pause", self.paused)
 

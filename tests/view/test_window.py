@@ -13,7 +13,7 @@ from rtbrain.marks import OPERATOR_MARK
 from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.view.menus import KEYS, KeysDialog, versions
+from rtbrain.view.menus import KEYS, KeysDialog, about_dialog, versions
 from rtbrain.view.window import MainWindow
 from tests.view.playing import Playing
 from tests.view.test_marks import RecordingOutlet
@@ -157,6 +157,10 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     assert window.spectra.cache.n_samples > taken  # type: ignore[union-attr]
     assert window.sign.isVisible()
     assert window.sign.text().startswith("Picture paused")
+    still = window.panels["signal"].canvas.grab().toImage()
+    taken = window.spectra.cache.n_samples  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: window.spectra.cache.n_samples > taken + 100)  # type: ignore[union-attr]
+    assert window.panels["signal"].canvas.grab().toImage() == still
     press(qtbot, window, "Space")
     qtbot.waitUntil(lambda: "signal" in drawn)
     assert not window.sign.isVisible()
@@ -228,10 +232,6 @@ def test_no_two_commands_share_a_key(window: MainWindow) -> None:
 def test_the_help_lists_the_keys_of_the_panels_too_and_about_says_research_only(
     window: MainWindow,
 ) -> None:
-    from PySide6.QtWidgets import QLabel
-
-    from rtbrain.view.menus import about_dialog
-
     texts = {label.text() for label in window.menus.keys_dialog().findChildren(QLabel)}
     assert {action.text() for action in window.panels["signal"].actions()} < texts
     said = about_dialog(window).text()

@@ -123,16 +123,19 @@ def paint_time(canvas: Canvas, band_s: float, bar_y: float) -> None:
         painter.fillRect(QRectF(band.left(), bar_y, band.width(), px(2)), QColor(theme.text2))
     every_s = _GRID_S if canvas.page_s <= 60 else 2 * _GRID_S
     n_steps, y = int(canvas.page_s / every_s), area.bottom() + px(9)
+    oldest, newest = say("decode.oldest", seconds=f"{n_steps * every_s:g}"), say("decode.newest")
+    width, gap = face(theme, 11).width, px(6)
+    free_from, free_to = area.left() + width(oldest) + gap, area.right() - width(newest) - gap
     for step in range(n_steps + 1):
         x = round(canvas.x(canvas.now - step * every_s)) - 0.5
         painter.setPen(QPen(QColor(theme.grid), 1))
         painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
-        text = f"{step * every_s:g}"
+        text, half = f"{step * every_s:g}", width(f"{step * every_s:g}") / 2
         if step == 0:
-            canvas.text(area.right(), y, say("decode.newest"), theme.text2, align=1)
+            canvas.text(area.right(), y, newest, theme.text2, align=1)
         elif step == n_steps:
-            canvas.text(area.left(), y, say("decode.oldest", seconds=text), theme.text2)
-        else:
+            canvas.text(area.left(), y, oldest, theme.text2)
+        elif free_from <= x - half and x + half <= free_to:
             canvas.text(x, y, text, theme.text2, align=0.5)
 
 

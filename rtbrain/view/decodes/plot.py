@@ -11,7 +11,7 @@ from rtbrain.types import Floats, Mask, Times
 from rtbrain.view.decodes.curves import Lane, Scale, paint_curve
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.decodes.frame import HEAD_PX, paint_frame
-from rtbrain.view.decodes.history import InvalidSpan
+from rtbrain.view.decodes.history import DecodeHistory, InvalidSpan
 from rtbrain.view.decodes.overlays import (
     Canvas,
     paint_cues,
@@ -66,6 +66,7 @@ class DecodePlot(QWidget):
         self._now, self._due, self._held = 0.0, -math.inf, False
         self._scales: dict[int, Scale] = {}
         self._page: tuple[Times, Floats, Mask] = _NO_PAGE
+        self._history: DecodeHistory | None = None  # that the page is of
         self._painted: tuple[object, ...] = ()  # what the picture is of
         self._picture = QPixmap()
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -85,13 +86,21 @@ class DecodePlot(QWidget):
         if self._now <= now < self._due and (decoding.history is not None) == bool(self.shown):
             return
         self._now, self._due = now, now + _EVERY_S
-        if decoding.history is None:
-            self._clear()
-        else:
-            self._page = decoding.history.page(now, decoding.page_s)
-            self.spans = decoding.history.spans(now, decoding.page_s)
-            self.shown = decoding.shown(now)
+        self._load()
         self.update()
+
+    def _load(self) -> None:
+        """Take the page, its stretches and the outputs to show: all of one and the same decoder."""
+        decoding, history, now = self.decoding, self.decoding.history, self._now
+        if history is not self._history:
+            self._history = history
+            self._scales.clear()
+        if history is None:
+            self._page, self.spans, self.shown = _NO_PAGE, [], []
+        else:
+            self._page = history.page(now, decoding.page_s)
+            self.spans = history.spans(now, decoding.page_s)
+            self.shown = decoding.shown(now)
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -101,11 +110,6 @@ class DecodePlot(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Size in a window of 1280 x 800."""
         return QSize(self._theme.px(952), self._theme.px(192))
-
-    def _clear(self) -> None:
-        self._page = _NO_PAGE
-        self.spans, self.shown = [], []
-        self._scales.clear()
 
     @property
     def _lane_px(self) -> int:
@@ -124,6 +128,8 @@ class DecodePlot(QWidget):
     def lanes(self) -> list[tuple[Lane, list[int]]]:
         """Parts of the plot and the outputs in each: one for all classes, else one an output."""
         decoding, area = self.decoding, self.area
+        if decoding.history is not self._history:  # another decoder since the last `draw`
+            self._load()
         if not self.shown or decoding.is_probability:
             # Two classes add up to 1, so that one curve says it all.
             two = decoding.info is not None and len(decoding.info.labels) == 2

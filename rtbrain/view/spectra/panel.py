@@ -39,7 +39,7 @@ class SpectraPanel(QWidget):
         super().__init__()
         self._session = session
         self.cache: SpectrumCache | None = None
-        self._drawn_at = -np.inf
+        self._t_arrived, self._drawn_at = -np.inf, -np.inf
         self.title, self.note = plain_label(say("signal.spectrum")), plain_label()
         self._contacts = QComboBox()
         set_tip(self._contacts, say("signal.tip.contact"))
@@ -85,6 +85,7 @@ class SpectraPanel(QWidget):
         if self.cache is not None:
             for chunk in update.chunks:
                 self.cache.take(chunk)
+                self._t_arrived = update.now
 
     def draw(self, now: float) -> None:
         """Redraw the spectrum, at most ten times a second."""
@@ -94,7 +95,8 @@ class SpectraPanel(QWidget):
         if self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
             return
         self._drawn_at = now
-        behind_s = now - cache.t_stop if np.isfinite(cache.t_stop) else PAGE_S
+        # Not by the sender's stamps: it is what arrives that is live.
+        behind_s = min(now - self._t_arrived, PAGE_S)
         self.canvas.show_spectrum(cache, behind_s if behind_s > _OLD_S else 0.0)
         self.note.setText(say("signal.spectrum_unit"))
 
@@ -130,12 +132,14 @@ class SpectraPanel(QWidget):
     def _choose_row(self, row: int) -> None:
         if self.cache is not None and row >= 0:
             self.cache.choose(row)
+            self.canvas.clear()
             self._drawn_at = -np.inf
             self.chosen.emit(self._contacts.itemText(row))
 
     def _toggle_range(self) -> None:
         if self.cache is not None:
             self.cache.choose(self._contacts.currentIndex(), not self.cache.full)
+            self.canvas.clear()
             self._drawn_at = -np.inf
 
 
@@ -161,6 +165,11 @@ class SpectrumCanvas(QWidget):
         image.setColorTable(self._colours)
         # Converted, so that neighbours mix when it is enlarged, and lost columns stay clear.
         self._image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
+        self.update()
+
+    def clear(self) -> None:
+        """Show nothing until there is a spectrogram of what was chosen."""
+        self._image = QImage()
         self.update()
 
     def restyle(self, theme: Theme) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
@@ -11,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QScrollBar, QVBoxLayout, QWidget
 
 from rtbrain.errors import RtbrainError
 from rtbrain.stage import SignalStage
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import Montage
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
@@ -22,7 +23,7 @@ from rtbrain.view.traces.controls import TraceControls
 from rtbrain.view.traces.frame import ROW_PX, bars_uv
 from rtbrain.view.traces.pages import TracePages
 from rtbrain.view.traces.paint import offsets
-from rtbrain.view.traces.scene import Lanes, bad_reason, fit_scale_uv, step_scale_uv
+from rtbrain.view.traces.scene import Lanes, bad_reason, contact_of, fit_scale_uv, step_scale_uv
 from rtbrain.view.traces.strip import BadStrip
 
 # Reference ("car", "bipolar", "laplacian", "none"), mains frequency in Hz or None, montage.
@@ -45,6 +46,7 @@ class TracePanel(QWidget):
 
     marked = Signal(str, bool)
     chosen = Signal(str)
+    refused = Signal(str)  # a sentence: why something was not done
 
     def __init__(
         self, session: ViewSession, theme: Theme, make_chain: BuildChain | None = None
@@ -52,7 +54,8 @@ class TracePanel(QWidget):
         super().__init__()
         self._session, self._make_chain = session, make_chain
         self._chain: SignalStage | None = None
-        self._refused = ""
+        self._pages: TracePages | None = None
+        self._frozen = False
         self._t_first: float | None = None
         self._t_arrived = 0.0
         self._label = ""
@@ -85,14 +88,16 @@ class TracePanel(QWidget):
         """Add the result of a poll."""
         if self._session.montage is None:
             return
-        if update.new_montage or self.canvas.scene.pages is None:
+        if update.new_montage or self._pages is None:
             self._fit_pending = True
             self._begin(self._session.montage)
-        pages = self.canvas.scene.pages
+        pages = self._pages
         if pages is None:
             return
         for chunk in update.chunks:
-            pages.add(self._through_chain(chunk))
+            if self._chain is not None and chunk.gap:
+                self._chain.reset()
+            pages.add(chunk if self._chain is None else self._chain(chunk))
             self._t_arrived = update.now
         for t, text in update.markers:
             pages.mark(t, text)
@@ -100,6 +105,11 @@ class TracePanel(QWidget):
             pages.detect(found.t, found.label)
         if self._t_first is None:
             self._t_first = pages.t_newest
+
+    def freeze(self, on: bool) -> None:
+        """Show the page as it is now, whatever comes and is repainted, or go on."""
+        self._frozen = on
+        self.canvas.scene.pages = deepcopy(self._pages) if on else self._pages
 
     def draw(self, now: float) -> None:
         """Redraw the page from its cache."""
@@ -124,11 +134,18 @@ class TracePanel(QWidget):
             part.restyle(theme)
 
     def choose(self, label: str) -> None:
-        """Mark the chosen channel by its label; does not emit `chosen`."""
+        """Mark the chosen contact by its label, or else its first pair; does not emit `chosen`."""
         scene = self.canvas.scene
         names, self._label = scene.lanes.names, label
-        scene.chosen = names.index(label) if label in names else None
+        if scene.chosen is None or self._contact(scene.chosen) != label:
+            found = (lane for lane in range(len(names)) if self._contact(lane) == label)
+            scene.chosen = next(found, None)
         self.canvas.refresh()
+
+    def _contact(self, lane: int) -> str:
+        """Contact of a lane; the first of a pair."""
+        names, montage = self.canvas.scene.lanes.names, self._session.montage
+        return contact_of(names[lane], () if montage is None else montage.names)
 
     def find_label(self, text: str) -> bool:
         """Show and choose the channel of a label; False if there is none."""
@@ -148,7 +165,7 @@ class TracePanel(QWidget):
         """Mark the channel of a lane as bad, or as good again, and emit `marked`."""
         name, montage = self.canvas.scene.lanes.names[lane], self._session.montage
         if montage is None or name not in montage.names:
-            self._refused = say("signal.is_pair", name=name)
+            self.refused.emit(say("signal.is_pair", name=name))
             return
         bad = name not in self._session.marked
         self._session.mark(name, bad)
@@ -200,16 +217,17 @@ class TracePanel(QWidget):
     def _begin(self, montage: Montage) -> None:
         """Start an empty page for these channels, behind the display's chain."""
         reference, notch_hz = self.controls.chain
-        self._chain, self._refused = None, ""
+        self._chain = None
         if self._make_chain is not None and (reference, notch_hz) != ("none", None):
             try:
                 self._chain = self._make_chain(reference, notch_hz, montage)
                 montage = self._chain.montage
             except RtbrainError as error:
-                self._refused = str(error)
+                self.refused.emit(str(error))
                 self.controls.reset_chain()
         scene = self.canvas.scene
-        scene.pages, scene.lanes = TracePages(montage), Lanes.of(montage)
+        self._pages, scene.lanes, scene.chosen = TracePages(montage), Lanes.of(montage), None
+        self.freeze(self._frozen)
         # Qt may paint before the next call of `draw`.
         scene.offsets = np.zeros(montage.n_channels, np.float32)
         self._bad = None
@@ -220,13 +238,6 @@ class TracePanel(QWidget):
         self.controls.offer_kinds(kinds)
         scene.first_lane = 0
         self._show_legible()
-
-    def _through_chain(self, chunk: Chunk) -> Chunk:
-        if self._chain is None:
-            return chunk
-        if chunk.gap:
-            self._chain.reset()
-        return self._chain(chunk)
 
     def _change_chain(self) -> None:
         if self._session.montage is not None:
@@ -287,7 +298,8 @@ class TracePanel(QWidget):
             self._choose_lane(lane)
 
     def _choose_lane(self, lane: int) -> None:
-        label = self.canvas.scene.lanes.names[lane]
+        self.canvas.scene.chosen = lane
+        label = self._contact(lane)
         self.choose(label)
         self.chosen.emit(label)
 
@@ -310,13 +322,13 @@ class TracePanel(QWidget):
         self.strip.show_bad(listed, session.montage.n_channels, checked=checked)
 
     def _describe(self) -> None:
-        """Say which contacts are shown or why something was refused, and the scale."""
+        """Say which contacts are shown, and the scale."""
         scene, controls = self.canvas.scene, self.controls
         if not scene.lanes:
             return
         first, last, n_all = scene.seen.start + 1, scene.seen.stop, len(scene.lanes)
         key = "signal.shown_short" if controls.is_narrow else "signal.shown"
-        shown = self._refused or say(key, first=first, last=last, n_all=n_all)
+        shown = say(key, first=first, last=last, n_all=n_all)
         bars = bars_uv(scene, self.canvas.plot)
         kind = controls.chosen_kinds(self._kinds())[0]
         scale = say("signal.a_lane", uv=f"{bars[kind]:g}")

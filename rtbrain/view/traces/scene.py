@@ -81,6 +81,12 @@ def bad_reason(name: str, bad: Mapping[str, str]) -> str:
     return ""
 
 
+def contact_of(name: str, contacts: Sequence[str]) -> str:
+    """The channel itself if it is one of the contacts, of a pair of them the first."""
+    pairs = () if name in contacts else pairs_in(name)
+    return next((one for one, other in pairs if one in contacts and other in contacts), name)
+
+
 def step_scale_uv(scale_uv: float, steps: int) -> float:
     """Scale some steps of 1, 2, 5 away, within the ends."""
     at = bisect.bisect_left(SCALES_UV, scale_uv * 0.999)

@@ -1,12 +1,15 @@
 """The decode plot shows what was decoded, what was not, and what came of it."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 
+from rtbrain.view.decodes import overlays
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.streams.session import SessionUpdate
-from rtbrain.view.theme import DARK, LIGHT
+from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import montage_of
 from tests.view.decodes.conftest import colours, image
 from tests.view.decodes.test_words import HOP_S, INFO, NOTHING, decoding_of, detected
@@ -189,6 +192,40 @@ def test_the_plot_follows_a_clock_that_jumps_and_a_decoder_that_comes_and_goes(s
     plot.take(SessionUpdate(4.0, decodes=(row(40.0, [0.5, 0.5]),)))
     plot.draw(41.0)  # a minute back
     assert plot.shown == [1, 0]
+
+
+@pytest.mark.parametrize("unit", ["probability", "value"])
+def test_a_decoder_with_other_outputs_may_be_painted_before_it_is_drawn(shown, qtbot, unit):
+    info = INFO.__class__(INFO.name, tuple("abcdef"), unit, HOP_S)
+    plot, _ = shown(decoding_of(*[np.full(6, 0.2)] * 20, info=info, thresholds={}), 100.0)
+    image(plot)
+    for n in (1, 2, 3):
+        plot.decoding.session.decode = info.__class__(f"d{n}", info.labels[:n], unit, HOP_S)
+        plot.take(SessionUpdate(100.1, decodes=(row(100.1, np.full(n, 0.5)),)))
+        with qtbot.captureExceptions() as failures:
+            image(plot)
+        assert not failures
+        assert len(plot.shown) == n
+
+
+def test_no_two_times_of_the_axis_touch(shown, monkeypatch):
+    large_type = large(DARK)
+    placed = []
+    write = overlays.Canvas.text
+
+    def note(canvas, x, y, text, ink, align=0.0):
+        width = overlays.face(canvas.theme, 11).width(text)
+        if text.split()[0].isdigit() or text == "now":
+            placed.append((y, x - align * width, x - align * width + width))
+        write(canvas, x, y, text, ink, align=align)
+
+    monkeypatch.setattr(overlays.Canvas, "text", note)
+    plot, _ = shown(decoding_of(*[[0.5, 0.5]] * 20), theme=large_type, size="low")
+    plot.resize(530, 260)
+    image(plot)
+    times = sorted(box[1:] for box in placed if box[0] == max(one[0] for one in placed))
+    assert len(times) > 3
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(times))
 
 
 def test_without_a_decoder_the_axes_are_there_and_empty(shown):

@@ -179,8 +179,8 @@ def test_the_panel_draws_in_every_theme_and_hatches_what_is_lost(qtbot: QtBot) -
     panel.show()
     chosen: list[str] = []
     panel.chosen.connect(chosen.append)
-    panel.take(SessionUpdate(104.0, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
     now = 100 + N_SAMPLES / SFREQ_HZ
+    panel.take(SessionUpdate(now, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
     for theme, size in ((LIGHT, (304, 238)), (large(DARK), (420, 300))):
         panel.resize(*size)
         panel.restyle(theme)
@@ -195,6 +195,17 @@ def test_the_panel_draws_in_every_theme_and_hatches_what_is_lost(qtbot: QtBot) -
         assert 0 < max(hatched.values()) < hatched.total()
     panel.step(1)
     assert chosen == ["A2"]
+
+
+def test_a_device_whose_stamps_are_late_is_live_all_the_same(qtbot: QtBot) -> None:
+    panel = SpectraPanel(Shown(), DARK)  # type: ignore[arg-type]
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.take(SessionUpdate(1000.0, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
+    panel.draw(1000.5)
+    assert panel.canvas._old_s == 0
+    panel.draw(1004.0)
+    assert panel.canvas._old_s == 4
 
 
 def test_a_key_shows_all_frequencies_and_back(qtbot: QtBot) -> None:

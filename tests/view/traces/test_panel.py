@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -203,6 +204,8 @@ def test_reference_and_notch_change_the_view_and_begin_a_new_page(qtbot, session
         return chains[-1]
 
     panel = shown(qtbot, TracePanel(session, DARK, chain_kept))
+    refused = []
+    panel.refused.connect(refused.append)
     play(panel)
     press(qtbot, panel, QtCore.Qt.Key.Key_R)
     scene = panel.canvas.scene
@@ -218,14 +221,52 @@ def test_reference_and_notch_change_the_view_and_begin_a_new_page(qtbot, session
     assert chains[-1].n_resets == 1
     press(qtbot, panel, QtCore.Qt.Key.Key_R)
     assert panel.controls.chain == ("none", None)
+    assert refused == ["no contact has two neighbours: use another reference"]
     play(panel)
-    assert "no contact has two neighbours" in panel.controls.note.text()
+    assert panel.controls.note.text() == "contacts 1 to 16 of 16"
     assert np.nanmax(scene.cache.high) == pytest.approx(doubled / 2)
     press(qtbot, panel, QtCore.Qt.Key.Key_N)
     assert panel.controls.chain == ("none", 50.0)
     play(panel)
     assert np.nanmax(scene.cache.high) == pytest.approx(doubled)
     assert panel.controls.note.text() == "contacts 1 to 16 of 16"
+
+
+def test_of_a_pair_its_first_contact_is_chosen_and_none_is_marked(qtbot, session):
+    def pairs(reference, notch_hz, montage):
+        names = tuple(map("-".join, itertools.pairwise((*montage.names, montage.names[0]))))
+        chain = Chain(montage, 1)
+        chain.montage = Montage(names, ("seeg",) * len(names), SFREQ_HZ)
+        return chain
+
+    panel = shown(qtbot, TracePanel(session, DARK, pairs))
+    panel.controls.reference.setCurrentIndex(2)
+    play(panel)
+    lane = panel.canvas.scene.lanes.names.index("A4-A5")
+    with qtbot.waitSignal(panel.chosen) as emitted:
+        panel._click(lane, False)
+    assert emitted.args == ["A4"]
+    panel.choose("A4")  # as the window answers
+    assert panel.canvas.scene.chosen == lane
+    with qtbot.waitSignal(panel.refused) as emitted, qtbot.assertNotEmitted(panel.marked):
+        panel.toggle_bad(lane)
+    assert "A4-A5 is a pair" in emitted.args[0]
+    panel.choose("A6")
+    assert panel.canvas.scene.lanes.names[panel.canvas.scene.chosen] == "A6-A7"
+
+
+def test_a_frozen_page_stays_whatever_comes_and_is_repainted_in_any_scale(panel):
+    play(panel, n_samples=1000)
+    frozen = pixels(panel)
+    panel.freeze(True)
+    panel.take(update(brain_like(16, 1500, SFREQ_HZ), 1000, markers=[(101.0, "go")]))
+    assert (pixels(panel) == frozen).all()
+    panel.controls.scaled.emit(-1)
+    assert (pixels(panel) != frozen).any()
+    panel.controls.scaled.emit(1)
+    assert (pixels(panel) == frozen).all()
+    panel.freeze(False)
+    assert (pixels(panel) != frozen).any()
 
 
 def test_another_montage_begins_anew_with_a_scale_a_kind(panel, session):
