@@ -67,12 +67,13 @@ class Watch:
         if recorder is not None:
             found = replace(found, recording=self._recording(recorder, found.recording, now))
         if decoder is not None and (decoder.running or decoder.stopping):
-            found = replace(found, decoder_stopped=False)
+            found = replace(found, decoder_stopped=False, decoder_ended=decoder.stopping)
         elif decoder is not None and decoder.exit_code not in (None, 0):
             name = self._session.settings.outlet
             found = replace(found, decoder_stopped=True, decoder=name)
         if not self._session.running("decoder"):  # nobody waits for decodes
             found = replace(found, decode_age_s=math.nan, invalid_s=math.nan, detects=False)
+            found = replace(found, decoder_ended=not found.decoder_stopped)
         if self._session.settings.plan is not None:  # the page Calibrate shows its own cues
             found = replace(found, markers_silent_s=math.nan)
         self.alarms.update(found)

@@ -27,7 +27,7 @@ class Playing:
         self.bad: dict[str, str] = {}
         self.choices: tuple[StreamSummary, ...] = ()
         self.chosen: list[StreamSummary] = []
-        self.wrong_unit = None
+        self.wrong_unit, self.unit_judged = None, True
         self.feeds = self.all_feeds("absent")
         self.events: list[StatusEvent] = []
         self.playing = False

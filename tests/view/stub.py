@@ -24,7 +24,7 @@ class StubSession:
 
     def __init__(self, montage=None, decode=None, feeds=()):
         self.montage, self.decode, self.bad = montage, decode, {}
-        self.choices, self.wrong_unit = (), None
+        self.choices, self.wrong_unit, self.unit_judged = (), None, True
         given = {made.kind: made for made in feeds}
         kinds = ("signal", "decode", "status", "record")
         self.feeds = tuple(given.get(kind, feed(kind)) for kind in kinds)

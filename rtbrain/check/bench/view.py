@@ -94,7 +94,7 @@ class _Steady:
 
     feeds = (_LIVE, *(replace(_LIVE, kind=kind) for kind in ("decode", "status", "record")))
     marked: frozenset[str] = frozenset()
-    choices, wrong_unit = (), None
+    choices, wrong_unit, unit_judged = (), None, True
     decode = DecodeHeader("bench-decode", ("move", "rest"), "probability", _HOP_S)
 
     def __init__(self, montage: Montage) -> None:

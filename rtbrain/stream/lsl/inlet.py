@@ -70,17 +70,23 @@ def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[Non
 
 
 def make_inlet(
-    found: Any, max_buffer: int, flags: int = pylsl.proc_clocksync, *, as_numpy: bool = False
+    found: Any,
+    max_buffer: int,
+    flags: int = pylsl.proc_clocksync,
+    *,
+    as_numpy: bool = False,
+    recover: bool = False,
 ) -> Any:
     """Inlet that raises when the stream is lost; by default its stamps are on this machine's clock.
 
+    One that is to recover looks for its stream instead, where that has a source_id.
     `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream. A
     StreamError where the stream claims what no sender sends.
     """
     require_plausible_stream(found)
     with liblsl_errors(found, "answer"):
         return pylsl.StreamInlet(
-            found, max_buflen=max_buffer, recover=False, processing_flags=flags, as_numpy=as_numpy
+            found, max_buflen=max_buffer, recover=recover, processing_flags=flags, as_numpy=as_numpy
         )
 
 

@@ -24,6 +24,7 @@ _IDLE = frozenset({"rest", "idle", "none", "baseline", "background", "silence", 
 _GONE = frozenset({"lost", "ended"})
 _STATES = frozenset({"waiting", "connecting", "warming", "live", "stalled", "lost", "refused"})
 _STATES |= {"stopping", "stopped", "failed"}
+_BEGINS, _OVER = frozenset({"waiting", "connecting"}), frozenset({"stopped", "failed"})
 
 
 class SessionView(Protocol):
@@ -93,6 +94,7 @@ class Decoding:
         self._update: SessionUpdate | None = None
         self.info: DecodeHeader | None = None
         self.history: DecodeHistory | None = None
+        self._was_gone = self._told_early = False
         self._forget()
 
     def _forget(self) -> None:
@@ -109,17 +111,22 @@ class Decoding:
         if update is self._update:
             return
         self._update = update
-        info = self.session.decode
+        info, new = self.session.decode, update.new_senders
         if update.other_decoder or info is None:
             self.info = self.history = None
-        if update.other_decoder:
+        if update.other_decoder or "status" in new:
             self._forget()
-        if info is not None and info != self.info:
-            if self.info is not None:
+            self._told_early = "status" in new
+        if info is not None and (info != self.info or "decode" in new):
+            # What the status stream of this run told before its header came stays.
+            if not self._told_early and self.info is not None:
                 self._forget()
+            self._told_early = False
             self.info, self.history = info, DecodeHistory(info)
         for event in update.events:
+            self._begin_again(event)
             self._note(event)
+        self._was_gone = self.gone
         for t, text in update.markers:
             self._cue(t, text)
         for found in update.detections:
@@ -146,8 +153,10 @@ class Decoding:
 
     @property
     def gone(self) -> bool:
-        """Whether the decoder has ended or is lost."""
-        return self.feed.state in _GONE
+        """Whether the decoder has ended or is lost, and no other run of it has begun."""
+        fresh = self.history is not None and self.history.last is None
+        begins = fresh and feed_of(self.session.feeds, "status").state == "live"
+        return self.feed.state in _GONE and not begins
 
     @property
     def is_probability(self) -> bool:
@@ -215,6 +224,14 @@ class Decoding:
             return left_s
         armed_again = self.history.fell_below(self.target, threshold.down, last.t)
         return 0.0 if armed_again or now - last.t > KEPT_S else math.nan
+
+    def _begin_again(self, event: StatusEvent) -> None:
+        """Begin another run of the decoder: what the last one sent is none of its decodes."""
+        over = self.state in _OVER or (self._was_gone and self.info is not None)
+        if event.event in _BEGINS and over:
+            self._forget()
+            self._was_gone, self._told_early = False, True
+            self.history = DecodeHistory(self.info) if self.info is not None else None
 
     def _note(self, event: StatusEvent) -> None:
         name, fields = event.event, event.fields

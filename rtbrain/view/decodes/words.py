@@ -58,10 +58,10 @@ def describe(decoding: Decoding, now: float) -> NowText:
     decode = history.last
     if decoding.gone:
         return _gone(decoding, history, about, now)
-    if decode is None:
-        line = say(
-            "decode.now.looks" if decoding.state == "waiting" else "decode.now.waits", name=name
-        )
+    connecting = decoding.feed.state == "connecting"
+    if decode is None or (connecting and history.is_old(now)):
+        key = "decode.now.looks" if decoding.state == "waiting" else "decode.now.waits"
+        line = say("decode.now.connecting_to" if connecting else key, name=name)
         word, label = say("decode.now.no_decode"), say("decode.now.starting")
         return replace(about, state="waiting", word=word, label=label, detail=(line, ""))
     if not decode.valid:
@@ -98,11 +98,11 @@ def _nothing(decoding: Decoding) -> NowText:
 
 
 def _gone(decoding: Decoding, history: DecodeHistory, about: NowText, now: float) -> NowText:
-    age_s = history.age_s(now)
+    age_s, about = history.age_s(now), replace(about, armed=None)
     seconds = f"{age_s:.0f}" if math.isfinite(age_s) else "0"
     if decoding.feed.state == "ended":
         detail = (say("decode.now.ended", seconds=seconds), say("decode.now.start_again_there"))
-        return replace(about, word=say("decode.now.no_runs"), detail=detail, armed=None)
+        return replace(about, word=say("decode.now.no_runs"), detail=detail)
     why = say("decode.now.for", seconds=f"{max(0.0, age_s):.1f}", reason=say("decode.now.stopped"))
     detail = (why if math.isfinite(age_s) else "", say("decode.now.start_again"))
     shown = replace(

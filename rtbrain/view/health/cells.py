@@ -23,6 +23,7 @@ from rtbrain.view.health.recorder import Recorders, Recording
 from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
+from rtbrain.view.traces.bad import contacts_checked
 
 _LOST_OVER_S = 60.0
 _LOAD_EVERY_S = 2.0
@@ -72,7 +73,7 @@ class Health:
         """Note what a poll brought."""
         session, now = self._session, update.now
         self.decoding.take(update)
-        if update.other_decoder:
+        if update.other_decoder or "status" in update.new_senders:
             self._decoder, self.latency = DecoderStatus(), LatencyHistory()
             self._skipped.clear()
         for event in update.events:
@@ -97,34 +98,41 @@ class Health:
         session, decoding = self._session, self.decoding
         signal, status = feed_of(session.feeds, "signal"), feed_of(session.feeds, "status")
         history, since = decoding.history, self._t_signal
-        silent = signal.state in ("lost", "stalled") and math.isfinite(since)
+        # One that is being opened again is lost until its samples come.
+        silent = signal.state in ("lost", "stalled", "connecting") and math.isfinite(since)
         state = decoder_state(self._decoder, decoding.feed, status)
-        invalid_s, why, age_s = math.nan, "", math.nan
+        invalid_s, why, age_s, fine = math.nan, "", math.nan, False
         runs = state not in ("none", "stopped", "failed", "gone")
         if history is not None and history.last is not None and runs:
             if not history.last.valid and state not in ("warming", "connecting", "waiting"):
                 valid_at = history.t_valid if math.isfinite(history.t_valid) else history.t_first
                 invalid_s = max(0.0, now - valid_at)
                 why = invalid_words(decoding)
-            if history.is_old(now):
-                age_s = history.age_s(now)
-        markers, silent_s = self._silent_markers(now)
+            old = history.is_old(now)
+            age_s, fine = history.age_s(now) if old else math.nan, history.last.valid and not old
+        markers = self._silent_markers(now)
+        longest = max(markers, key=lambda name: markers[name], default="")
         return Situation(
             now,
             signal=signal.name,
             silent_s=now - since if silent else math.nan,
             n_lost=signal.lost,
+            sfreq_hz=signal.nominal_hz,
             recording=self.recorders.recording(signal, now),
             needs_recording=self.needs_recording,
             wrong_unit=session.wrong_unit,
+            unit_judged=session.unit_judged,
             decoder=sender_of(decoding.feed.name or status.name),
             decoder_stopped=state in ("failed", "gone"),
+            decoder_ended=state in ("none", "stopped"),
+            decodes_fine=fine,
             decode_age_s=age_s,
             invalid_s=invalid_s,
             invalid_why=why,
             detects=bool(decoding.thresholds) and runs,
-            markers=markers,
-            markers_silent_s=silent_s,
+            markers=longest,
+            markers_silent_s=markers.get(longest, math.nan),
+            markers_silent=markers,
         )
 
     def cells(self, now: Situation, alarm: Callable[[str], Alarm | None]) -> tuple[Cell, ...]:
@@ -134,7 +142,7 @@ class Health:
         made = [
             _recording_cell(now.recording, now.signal),
             self._signal_cell(now),
-            self._decoder_cell(),
+            self._decoder_cell(now.now),
             self._age_cell(now),
             self._contacts_cell(),
             *self._markers_cells(now),
@@ -145,6 +153,8 @@ class Health:
         return tuple(_alarmed(cell, alarm(cell.key)) for cell in made)
 
     def _note_lost(self, signal: StreamHealth, now: float) -> None:
+        if self._lost and signal.lost < self._lost[-1][1]:
+            self._lost.clear()  # counted anew, as of another rate
         if not self._lost or self._lost[-1][1] != signal.lost:
             self._lost.append((now, signal.lost))
         while len(self._lost) > 1 and self._lost[1][0] < now - _LOST_OVER_S:
@@ -156,16 +166,14 @@ class Health:
                 n, t = self._markers.get(feed.name, (0, now))
                 self._markers[feed.name] = feed.received, (now if feed.received > n else t)
 
-    def _silent_markers(self, now: float) -> tuple[str, float]:
-        """The marker stream that has been silent for longest, and how long, s."""
+    def _silent_markers(self, now: float) -> dict[str, float]:
+        """How long each stream of markers that sends often has been silent, s."""
         there = {feed.name for feed in self._session.feeds if feed.kind == "markers"}
-        regular = [
-            (now - t, name)
+        return {
+            name: now - t
             for name, (n, t) in self._markers.items()
             if n >= _REGULAR_MARKERS and name in there
-        ]
-        silent_s, name = max(regular, default=(math.nan, ""))
-        return name, silent_s
+        }
 
     def _signal_cell(self, now: Situation) -> Cell:
         feed = feed_of(self._session.feeds, "signal")
@@ -173,9 +181,9 @@ class Health:
         if self._session.choices:
             note = say("status.choose")
             return replace(cell, value=note, icon="unchecked", empty=True, elides=0)
-        if feed.state == "connecting":
+        if feed.state == "connecting" and math.isnan(now.silent_s):
             return replace(cell, note=say("status.connecting"), icon="checking")
-        if feed.state in ("lost", "stalled", "ended"):
+        if feed.state in ("lost", "stalled", "ended", "connecting"):
             seconds = f"{now.silent_s:.1f}" if math.isfinite(now.silent_s) else "0"
             return replace(
                 cell, note=say("status.silent", seconds=seconds), icon="fix", level="fix"
@@ -188,7 +196,7 @@ class Health:
         hertz = f"{feed.nominal_hz:.6g}"
         return replace(cell, note=say("status.hertz", hz=hertz, n=0), icon="fine")
 
-    def _decoder_cell(self) -> Cell:
+    def _decoder_cell(self, now: float) -> Cell:
         feed, status = self.decoding.feed, feed_of(self._session.feeds, "status")
         state = decoder_state(self._decoder, feed, status)
         name = sender_of(feed.name or status.name)
@@ -207,6 +215,8 @@ class Health:
             note, icon, level = say(f"status.states.{remark}"), "look", "look"
         elif icon == "fine" and history is not None and history.last and not history.last.valid:
             note, icon, level = say("status.states.invalid"), "look", "look"
+        elif icon == "fine" and history is not None and history.is_old(now):
+            note, icon, level = say("status.states.late"), "look", "look"
         return replace(cell, note=note, icon=icon, level=level, may_go=icon == "fine")
 
     def _age_cell(self, now: Situation) -> Cell:
@@ -229,12 +239,10 @@ class Health:
         tip = "\n".join(f"{name}: {reason}" for name, reason in reasons.items())
         good = str(n - len(reasons))
         made = Cell("contacts", cell.label, good, say("status.of_good", n=n), "fine", tip=tip)
-        if reasons:
-            return replace(made, icon="look")
-        if self.decoding.info is None:  # a decoder checks them
+        if not contacts_checked(self._session.feeds):
             note = say("status.not_checked")
-            return replace(made, note=note, icon="unchecked", may_go=True)
-        return replace(made, may_go=True)
+            return replace(made, note=note, icon="unchecked", may_go=not reasons)
+        return replace(made, icon="look") if reasons else replace(made, may_go=True)
 
     def _markers_cells(self, now: Situation) -> list[Cell]:
         if not now.markers_silent_s > _SHOWN_SILENT_S:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rtbrain.errors import list_words, plain_text
 from rtbrain.stream.lsl.decodes import StatusEvent
@@ -37,12 +37,15 @@ class Recording:
     free_bytes: float = math.nan
     minutes_left: float = math.nan
     disk_low: bool = False
+    recorder: str = ""  # name of its status stream
+    other_failed: "Recording | None" = None  # that held the signal beside this one
 
 
 @dataclass(slots=True)
 class _Recorder:
     """What one recorder reported of itself."""
 
+    name: str
     state: str = ""  # recording, stopping or stopped
     failure: str = ""  # disk_full or write_error, while it lasts
     failed_at: float = math.nan
@@ -146,8 +149,12 @@ class Recorders:
                 known.gone_at = now
 
     def recording(self, signal: StreamHealth, now: float) -> Recording:
-        """State of the recording of a signal; a recorder that holds it counts before others."""
+        """State of the recording of a signal; a recorder that holds it counts before others.
+
+        Before there is a signal, no recording can be that of another one.
+        """
         this = (signal.name, signal.source_id)
+        bound = signal.state not in ("absent", "connecting") or signal.received
         mine, others, over = [], [], Recording()
         for one in self._known.values():
             failed = one.why_failed(now)
@@ -155,12 +162,17 @@ class Recorders:
                 over = _state(one, "none", now) if one.state == "stopped" else over
             elif this in (one.recorded or ()) or (failed and (this in one.had or not one.had)):
                 mine.append(one)
-            elif not (failed or now - one.began_at < _STARTS_S) and one.state:
+            elif bound and not (failed or now - one.began_at < _STARTS_S) and one.state:
                 others.append(one)
         mine.sort(key=lambda one: bool(one.why_failed(now)))
         if mine and not mine[0].why_failed(now):
             silent = signal.state in ("stalled", "lost")
-            return _state(mine[0], "no_signal" if silent else "rec", now)
+            made = _state(mine[0], "no_signal" if silent else "rec", now)
+            dead = [_state(one, "failed", now) for one in mine if one.why_failed(now)]
+            # One that began later has taken the place of one that is dead.
+            began_at = max(one.began_at for one in mine if not one.why_failed(now))
+            lasting = [one for one in dead if one.why in _FAILING or began_at < one.since]
+            return replace(made, other_failed=lasting[0] if lasting else None)
         if mine:
             return _state(mine[0], "failed", now)
         return _state(others[0], "other", now) if others else over
@@ -169,19 +181,20 @@ class Recorders:
         if name not in self._known:
             while len(self._known) >= _MAX_RECORDERS:
                 del self._known[next(iter(self._known))]
-            self._known[name] = _Recorder()
+            self._known[name] = _Recorder(name)
         return self._known[name]
 
 
 def _state(one: _Recorder, state: str, now: float) -> Recording:
     why = one.why_failed(now) if state == "failed" else ""
     since = {"gone": one.gone_at, "silent": one.heard_at}.get(why, one.failed_at)
+    until = since if why in ("gone", "silent") else now  # what the dead record, nobody knows
     return Recording(
         state,
         why,
         since,
         one.file,
-        now - one.began_at if state != "none" else math.nan,
+        until - one.began_at if state != "none" else math.nan,
         tuple(sorted(name for name, _ in one.recorded or ())),
         one.missing,
         one.n_waiting,
@@ -191,6 +204,7 @@ def _state(one: _Recorder, state: str, now: float) -> Recording:
         one.minutes_left,
         # The recorder warns below its floor, and withdraws the warning a tenth above it.
         one.free_bytes < _DISK_HYSTERESIS * one.floor_bytes,
+        one.name,
     )
 
 

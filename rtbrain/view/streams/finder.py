@@ -19,7 +19,8 @@ from rtbrain.view.streams.choice import (
     find_signals,
     status_stream_names,
 )
-from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
+from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, ViewInlet
+from rtbrain.view.streams.texts import TextInlet
 
 _LOOK_EVERY_S = 0.1
 # In looks rather than seconds: the finder does not look while it opens a stream.

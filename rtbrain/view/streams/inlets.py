@@ -15,10 +15,8 @@ from rtbrain.stream.lsl.inlet import (
     fetch_full_info,
     liblsl_errors,
     make_inlet,
-    marker_labels,
     measure_clock,
     open_inlet,
-    pull_texts,
 )
 from rtbrain.stream_names import is_manual_marks, sender_of
 from rtbrain.types import Chunk
@@ -26,11 +24,6 @@ from rtbrain.units import AmplitudeCheck, WrongUnit, wrong_unit
 
 _BUFFER_S = 30
 _DECODE_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
-_TEXT_BUFFER = 20  # hundreds of texts: one may have 64 KiB or more
-# Texts taken per poll, and those that may wait: whoever floods a stream costs the window 1 ms per
-# poll, and what it shows of that stream is 0.3 s old at most.
-_MAX_TEXTS = 64
-_MAX_WAITING = 512
 MAX_NAME_CHARS = 200
 # 4 s of signal per poll after a pause: the window catches up and still redraws.
 _MAX_CHUNKS = 16
@@ -40,6 +33,8 @@ _RATE_OVER_S = 10.0
 _STALL_S = 1.5
 _STALL_HOPS = 2.5
 _MAX_GONE = 2
+# Further from 0 than Unix time in 3000 years, no stamp is a time; it may also be NaN.
+_LATEST_S = 1e11
 # Kinds of streams whose sender announces its end.
 _ANNOUNCED = frozenset({"decode", "status", "record"})
 _ENDS = frozenset({"stopping", "stopped"})
@@ -55,7 +50,7 @@ class ViewInlet:
         self.origin = ""
         self.nominal_hz = float(found.nominal_srate())
         self.lost = False
-        self.received = 0
+        self.received = self._left_out = 0
         self.t_arrived = clock()
         self.t_last = math.nan
         self.clock_offset_s = self.clock_uncertainty_s = math.nan
@@ -71,8 +66,8 @@ class ViewInlet:
 
     @property
     def counted(self) -> tuple[int, int]:
-        """Samples received and lost."""
-        return self.received, 0
+        """Samples received, and lost or left out."""
+        return self.received, self._left_out
 
     def measure_clock(self) -> None:
         """Update the offset of the sender's clock; returns at once."""
@@ -112,6 +107,11 @@ class SignalInlet(ViewInlet):
         self._report_at = self.t_arrived = clock()
 
     @property
+    def unit_judged(self) -> bool:
+        """Whether `wrong_unit` is known."""
+        return self._amplitude.done
+
+    @property
     def effective_hz(self) -> float:
         """Rate fitted by the counter; NaN before 1 s of samples."""
         return self._report.effective_rate_hz
@@ -137,7 +137,8 @@ class SignalInlet(ViewInlet):
         for chunk in chunks:
             if (found := self._amplitude(chunk)) is not None:
                 self.wrong_unit = wrong_unit(self._source.factors, found[1])
-        if self._clock() >= self._report_at + 1:
+        # Losses count at once: the alarm of a silence ends with their number.
+        if any(chunk.gap for chunk in chunks) or self._clock() >= self._report_at + 1:
             self._report = self.counter.report
             self._report_at = self._clock()
         return chunks
@@ -167,45 +168,18 @@ class DecodeInlet(ViewInlet):
         except StreamLostError:
             self.lost = True
             return []
-        decodes = received_decodes(values, stamps, len(self.header.labels), self._clock())
+        found = received_decodes(values, stamps, len(self.header.labels), self._clock())
+        decodes = [decode for decode in found if is_time(decode.t_stop)]
+        self._left_out += len(found) - len(decodes)
         if decodes:
-            self._times.extend(stamps.tolist())
+            self._times.extend(decode.t_stop for decode in decodes)
             self._count(len(decodes), decodes[-1].t_stop)
         return decodes
 
 
-class TextInlet(ViewInlet):
-    """Markers or status events: one text per sample.
-
-    Of a stream that sends more than can be shown, the oldest are left out and counted.
-    """
-
-    def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        super().__init__(found, clock, make_inlet(found, _TEXT_BUFFER))
-        self._waiting: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
-        self._left_out = 0
-        open_inlet(self._inlet, found, ANSWER_S)
-        self._labels = marker_labels(self._inlet, found)
-
-    @property
-    def counted(self) -> tuple[int, int]:
-        """Texts received, and those of them that were left out."""
-        return self.received, self._left_out
-
-    def pull(self) -> list[tuple[float, str]]:
-        """Time stamps, s, and texts that have arrived, some hundreds at most; never waits."""
-        try:
-            texts = pull_texts(self._inlet, self._found, labels=self._labels)
-        except StreamLostError:
-            self.lost, texts = True, []
-        if texts:
-            self._times.extend(stamp for stamp, _ in texts)
-            self._count(len(texts), texts[-1][0])
-        self._left_out += max(0, len(self._waiting) + len(texts) - _MAX_WAITING)
-        self._waiting.extend(texts)
-        # Its last words are the most important ones.
-        n_taken = len(self._waiting) if self.lost else min(_MAX_TEXTS, len(self._waiting))
-        return [self._waiting.popleft() for _ in range(n_taken)]
+def is_time(stamp: float) -> bool:
+    """Whether a time stamp is one, s; False for NaN."""
+    return abs(stamp) < _LATEST_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +217,7 @@ class StreamStates:
     def __init__(self, requested: Mapping[str, str]) -> None:
         self._requested = dict(requested)
         self._last: dict[str, StreamHealth] = {}
+        self._had_signal = False
         self._ends: dict[str, str] = {}
 
     def note_end(self, event: StatusEvent) -> None:
@@ -275,7 +250,10 @@ class StreamStates:
     ) -> tuple[StreamHealth, ...]:
         """States now: signal, decode, status, record, then the markers."""
         for key, inlet in inlets.items():
-            self._last[key] = _health(key, inlet, now)
+            self._last[key] = made = _health(key, inlet, now)
+            if key == "signal" and made.state == "connecting" and self._had_signal:
+                self._last[key] = replace(made, state="lost")  # until samples come
+            self._had_signal |= key == "signal" and made.state == "live"
         for key, feed in self._last.items():
             if key not in inlets:
                 end = self._ends.get(sender_of(feed.name)) if feed.kind in _ANNOUNCED else None
@@ -293,6 +271,7 @@ class StreamStates:
             name = self._requested.get(key, "")
             last = self._last.get(key) or StreamHealth(name, key.split(":")[0], "absent")
             waits = key in connecting and key not in inlets
+            waits &= key != "signal" or not self._had_signal  # which stays lost meanwhile
             state = "connecting" if waits else last.state
             problem = "" if key in inlets else problems.get(key, "")
             expected.append(replace(last, state=state, problem=problem))

@@ -4,7 +4,7 @@ The session is an LSL client only. Threads find and open the streams (`StreamFin
 what has arrived and returns. Its memory is bounded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,9 @@ from rtbrain.view.streams.inlets import (
     SignalInlet,
     StreamHealth,
     StreamStates,
-    TextInlet,
     ViewInlet,
 )
+from rtbrain.view.streams.texts import TextInlet
 
 # A stream that is silent and no longer announced is gone, even if its connection is intact.
 _GONE_S = 3.0
@@ -55,6 +55,7 @@ class SessionUpdate:
     detections: Sequence[ReceivedDetection] = ()  # that the decoder sent
     recorder_events: Sequence[StatusEvent] = ()  # field ``recorder``: name of its status stream
     marker_streams: Sequence[str] = ()  # name of the stream of each marker
+    new_senders: Set[str] = frozenset()  # decode, status: another process sends than before
 
 
 class ViewSession:
@@ -82,6 +83,8 @@ class ViewSession:
         self._reported_bad: dict[str, str] = {}
         self._marked: dict[str, str] = {}
         self._inlets: dict[str, ViewInlet] = {}
+        self._senders: dict[str, str] = {}
+        self._new_senders: set[str] = set()
         requested = {} if stream is None else {"signal": stream}
         requested |= {} if markers is None else {f"markers:{markers}": markers}
         if decode is not None:
@@ -93,6 +96,7 @@ class ViewSession:
 
     def poll(self) -> SessionUpdate:
         """Read what has arrived since the last poll; never waits."""
+        self._new_senders = set()
         new_montage = self._adopt_opened()
         other_decoder = self._release_foreign()
         chunks: list[Chunk] = []
@@ -137,6 +141,7 @@ class ViewSession:
             detections,
             recorders,
             senders,
+            self._new_senders,
         )
 
     def mark(self, label: str, bad: bool) -> None:
@@ -157,6 +162,12 @@ class ViewSession:
         """What is wrong with the unit of the signal; None if its amplitude is a brain's."""
         signal = self._inlets.get("signal")
         return signal.wrong_unit if isinstance(signal, SignalInlet) else None
+
+    @property
+    def unit_judged(self) -> bool:
+        """Whether enough of the signal came to know."""
+        signal = self._inlets.get("signal")
+        return isinstance(signal, SignalInlet) and signal.unit_judged
 
     @property
     def choices(self) -> tuple[StreamSummary, ...]:
@@ -183,6 +194,9 @@ class ViewSession:
         for _ in range(self._finder.opened.qsize()):
             key, inlet = self._finder.opened.get_nowait()
             self._inlets[key] = inlet
+            if key in ("decode", "status") and self._senders.get(key) != inlet.uid:
+                self._senders[key] = inlet.uid
+                self._new_senders.add(key)
             if isinstance(inlet, SignalInlet) and not same_montage(self.montage, inlet.montage):
                 self.montage = inlet.montage
                 names = inlet.montage.names

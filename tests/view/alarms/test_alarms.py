@@ -134,6 +134,103 @@ def test_what_is_over_is_said_for_5_s_and_then_stands_in_the_log_alone():
     assert alarms.log[-1].text.endswith("8602 samples lost")
 
 
+def after(*steps):
+    """Alarms after these changes of a situation in which all is well, 10 s apart."""
+    alarms = Alarms()
+    for number, fields in enumerate(steps):
+        alarms.update(replace(FINE, now=100.0 + 10 * number, **fields))
+    return alarms
+
+
+GONE = Recording("failed", "gone", since=110.0)
+NONE = Recording("none")
+HIDDEN = {
+    "not valid, then the decoder stops": (ALL["no_decode"], ALL["decoder_stopped"]),
+    "not valid, then the signal is lost": (ALL["no_decode"], ALL["signal_lost"]),
+    "not valid, then none that is valid": (ALL["no_decode"], {"decodes_fine": False}),
+    "old, then the decoder stops": (ALL["decodes_old"], ALL["decoder_stopped"]),
+    "old, then not valid": (ALL["decodes_old"], {"invalid_s": 1.0, "decode_age_s": 9.0}),
+    "the unit, then the signal is lost": (ALL["unit_wrong"], ALL["signal_lost"]),
+    "the unit, then not yet judged": (ALL["unit_wrong"], {"unit_judged": False}),
+    "the disk is low, then full": (ALL["disk_low"], ALL["recording_failed"]),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_an_alarm_that_another_thing_hides_is_not_over_and_stays_seen(name):
+    began, hidden = HIDDEN[name]
+    alarms = after(began, hidden)
+    assert not alarms.over(110.0)
+    assert "over" not in [line.kind for line in alarms.log]
+    alarms = after(began)
+    alarms.see()
+    (first,) = alarms.active
+    alarms.update(replace(FINE, now=110.0, **hidden))
+    alarms.update(replace(FINE, now=120.0, **began))
+    assert [alarm.key for alarm in alarms.active] == [first.key]
+    assert shown(alarms) is None
+    alarms.update(replace(FINE, now=130.0))
+    assert alarms.over(130.0)
+
+
+@pytest.mark.parametrize(
+    ("began", "then"),
+    [
+        (ALL["recording_failed"], {"recording": NONE}),
+        (ALL["other_signal"], {"recording": NONE}),
+        (ALL["other_signal"], {"recording": GONE}),
+        (ALL["not_recorded"], {"recording": NONE}),
+        (ALL["disk_low"], {"recording": NONE}),
+        (ALL["no_decode"], {"decoder_ended": True}),
+        (ALL["decoder_stopped"], {"decoder_ended": True}),
+        (ALL["markers_stopped"], {"markers_silent": {"other": 1.0}}),
+    ],
+)
+def test_an_alarm_of_no_more_matter_is_not_called_mended(began, then):
+    assert not after(began, then).over(110.0)
+    assert after(began, then, {}, began).log[-1].kind == "alarm"
+
+
+def test_each_alarm_says_when_it_is_mended_and_after_how_long():
+    said = {key: after(fields, {}).over(110.0) for key, fields in ALL.items()}
+    assert all(said.values())
+    assert said["no_decode"] == "Decodes are valid again after 22.0 s"
+    assert said["recording_failed"] == "The recording goes on after 20.0 s"
+
+
+@pytest.mark.parametrize("back", [{"n_lost": 0, "sfreq_hz": 512.0}, {"n_lost": 3}])
+def test_a_signal_that_is_counted_anew_has_not_lost_nothing(back):
+    alarms = after({"silent_s": 2.0, "n_lost": 9, "sfreq_hz": 2048.0}, {"sfreq_hz": 2048.0, **back})
+    assert alarms.over(110.0) == "Signal back after 12.0 s"
+
+
+@pytest.mark.parametrize(
+    ("seen", "new"),
+    [
+        (ALL["recording_failed"], {"recording": GONE}),
+        (ALL["markers_stopped"], {"markers": "eye", "markers_silent_s": 61.0}),
+        (ALL["other_signal"], {"recording": Recording("other", recorder="b-status")}),
+        (ALL["no_decode"], {"invalid_s": 22.0, "invalid_why": "The signal is lost."}),
+    ],
+)
+def test_an_alarm_that_was_seen_comes_back_full_for_another_cause(seen, new):
+    alarms = after(seen)
+    alarms.see()
+    later = {name: v + 1 if isinstance(v, float) else v for name, v in seen.items()}
+    alarms.update(replace(FINE, now=101.0, **later))
+    assert shown(alarms) is None
+    alarms.update(replace(FINE, now=102.0, **new))
+    assert shown(alarms) == alarms.active[0].key
+    assert [line.kind for line in alarms.log] == ["alarm", "event", "alarm"]
+
+
+def test_the_failure_of_one_of_two_recordings_is_an_alarm():
+    failed = replace(FULL, file="b.xdf")
+    (alarm,) = conditions(replace(FINE, recording=Recording("rec", other_failed=failed)))
+    assert alarm.key == "recording_failed"
+    assert "This is b.xdf; another recording of the signal goes on." in alarm.sentence
+
+
 def test_the_log_holds_a_bounded_number_of_lines():
     alarms = Alarms()
     for number in range(5000):

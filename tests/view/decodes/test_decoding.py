@@ -171,6 +171,37 @@ def test_a_gap_in_the_signal_is_known_by_its_length():
     assert decoding.gap_s(120.0, 125.0) == 0.0
 
 
+def test_another_process_of_the_same_decoder_begins_anew_and_keeps_what_it_said_early():
+    decoding = decoding_of()
+    armed = {"armed": True, "outputs": ["OSC"]}
+    found = (ReceivedDetection(100.0, "speech"),)
+    events = (summary(sent=1, triggers=armed, speech=SPEECH),)
+    take(decoding, events=events, decodes=rows([[0.1, 0.9]]), detections=found)
+    take(decoding, new_senders={"status"})
+    assert (decoding.n_detected, decoding.armed, decoding.thresholds) == (0, False, None)
+    take(decoding, events=(summary(triggers=armed, speech=SPEECH),))
+    take(decoding, new_senders={"decode"})
+    assert decoding.history.last is None
+    assert (decoding.armed, decoding.threshold) == (True, Threshold(0.7, 0.55, 2.0, True))
+    take(decoding, decodes=rows([[0.1, 0.9]], 200.0), new_senders={"decode"})
+    assert (decoding.history.t_first, decoding.thresholds) == (200.0, None)
+
+
+@pytest.mark.parametrize("end", ["stopped", "failed", "lost"])
+def test_a_decoder_that_waits_or_connects_after_its_end_begins_another_run(end):
+    decoding = decoding_of()
+    take(decoding, events=(summary(sent=3, speech=SPEECH),), decodes=rows([[0.1, 0.9]]))
+    take(decoding, events=(status_event("connecting"),))
+    assert decoding.history.last is not None  # to its signal again, in the same run
+    take(decoding, events=() if end == "lost" else (status_event(end),))
+    decoding.session.set("decode", state="lost")
+    take(decoding)
+    assert decoding.gone
+    take(decoding, events=(status_event("connecting"),))
+    assert decoding.history.last is None
+    assert (decoding.gone, decoding.n_detected) == (False, 0)
+
+
 def test_another_decoder_begins_anew_and_one_of_other_channels_is_forgotten():
     decoding = decoding_of()
     found = (ReceivedDetection(100.0, "speech"),)

@@ -7,7 +7,7 @@ import pytest
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.view.alarms.conditions import Alarm
+from rtbrain.view.alarms.conditions import Alarm, conditions
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.health.cells import Health, elapsed
 from rtbrain.view.streams.session import SessionUpdate
@@ -76,6 +76,50 @@ def test_a_silent_signal_is_an_alarm_with_its_time(shown):
     assert (cell.icon, cell.note) == ("fix", "silent 4.2 s")
 
 
+def test_a_signal_that_is_opened_again_is_silent_until_its_samples_come(shown):
+    shown.session.set("signal", state="lost")
+    shown.take(102.0)
+    shown.session.set("signal", state="connecting")
+    shown.take(103.0)
+    assert shown.situation(103.0).silent_s == pytest.approx(3.0)
+    assert shown.cell("signal", 103.0).note == "silent 3.0 s"
+    shown.session.set("signal", state="live")
+    shown.take(104.0, chunks=(None,))
+    assert math.isnan(shown.situation(104.0).silent_s)
+
+
+def test_a_signal_that_returns_with_another_rate_is_counted_anew(shown):
+    shown.session.set("signal", lost=8602)
+    shown.take(101.0)
+    shown.session.set("signal", lost=0)
+    shown.take(102.0)
+    assert shown.cell("signal", 102.0).note == "2048 Hz, 0 lost"
+
+
+def test_a_decoder_that_hangs_is_late_in_its_cell_too(shown):
+    shown.take(100.0, events=(status_event("live", stream="ward-status"),))
+    assert (shown.cell("decoder").note, shown.cell("decoder").icon) == ("live", "fine")
+    cell = shown.cell("decoder", 160.0)
+    assert (cell.note, cell.icon, cell.level) == ("late", "look", "look")
+
+
+def test_what_the_last_run_of_a_decoder_sent_is_no_alarm_of_the_next_one(shown):
+    ended = [status_event(one, stream="ward-status") for one in ("stopping", "stopped")]
+    shown.take(101.0, events=ended)
+    for kind in ("decode", "status"):
+        shown.session.set(kind, state="ended")
+    shown.take(102.0)
+    for kind in ("decode", "status"):
+        shown.session.set(kind, state="live")
+    shown.take(700.0, events=(status_event("connecting", stream="ward-status"),))
+    assert conditions(shown.situation(700.0)) == []
+    filling = (row(700.9, [0.5, 0.5], valid=False),)
+    shown.take(701.0, events=(status_event("warming", stream="ward-status"),), decodes=filling)
+    shown.take(704.0, events=(status_event("live", stream="ward-status"),))
+    shown.take(704.0, decodes=(row(703.9, [0.5, 0.5], valid=False),))
+    assert shown.situation(704.0).invalid_s == pytest.approx(3.1)
+
+
 def test_several_signals_want_a_choice(shown):
     shown.session.choices = (StreamSummary("a", "EEG", "1", "ward", 4, 512.0),)
     assert (shown.cell("signal").value, shown.cell("signal").icon) == ("choose", "unchecked")
@@ -131,8 +175,13 @@ def test_bad_contacts_are_counted_and_named_in_the_tip():
 
 
 def test_contacts_are_not_checked_while_no_decoder_runs():
-    cell = Shown(decode=None).cell("contacts")
-    assert (cell.value, cell.note, cell.icon) == ("4", "not checked", "unchecked")
+    for bad, value in (({}, "4"), ({"A1": "flat"}, "3")):
+        shown = Shown(bad=bad)
+        assert shown.cell("contacts").note == "of 4 good"
+        for state in ("lost", "ended", "absent"):
+            shown.session.set("status", state=state)
+            cell = shown.cell("contacts")
+            assert (cell.value, cell.note, cell.icon) == (value, "not checked", "unchecked")
 
 
 def test_markers_that_stop_are_an_alarm_and_few_ones_are_not(shown):

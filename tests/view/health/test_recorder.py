@@ -51,13 +51,51 @@ def test_the_recording_is_followed_from_its_start_to_its_end():
 
 @pytest.mark.parametrize(
     "signal",
-    [feed("signal", name="other", source_id="amp-1"), feed("signal", name="amp", source_id="amp-2"),
-     feed("signal", "absent", name="")],
-)  # fmt: skip
+    [
+        feed("signal", name="other", source_id="amp-1"),
+        feed("signal", name="amp", source_id="amp-2"),
+    ],
+)
 def test_rec_stands_for_the_signal_on_display_alone(signal):
     other = recording(THIS, signal=signal)
     assert (other.state, other.streams) == ("other", ("amp", "task"))
     assert recording(THIS).state == "rec"
+
+
+@pytest.mark.parametrize(("state", "name"), [("absent", ""), ("absent", "amp"), ("connecting", "")])
+def test_before_there_is_a_signal_no_recording_is_one_of_another(state, name):
+    assert recording(THIS, signal=feed("signal", state, name=name)).state == "none"
+
+
+def test_of_two_recorders_of_the_signal_the_one_that_fails_is_told_and_not_one_replaced():
+    recorders = Recorders()
+    begins = ("recording", {"file": "a.xdf"})
+    recording(begins, THIS, recorders=recorders, name="one")
+    both = recording(("recording", {"file": "b.xdf"}), THIS, FULL, recorders=recorders, name="two")
+    assert (both.state, both.other_failed.why, both.other_failed.recorder) == (
+        "rec",
+        "disk_full",
+        "two-status",
+    )
+    for t, told in ((10.0, True), (20.0, False)):  # the other one runs; its successor has begun
+        recorders = Recorders()
+        recording(begins, THIS, recorders=recorders, name="dead")
+        recorders.take((), (), (feed("record", "lost", name="dead-status"),), 15.0)
+        here = (feed("record", name="new-status"),)
+        new = [event(*one, recorder="new-status", t=t) for one in (begins, THIS)]
+        recorders.take(new, (), here, t)
+        found = recorders.recording(SIGNAL, t)
+        assert (found.state, found.other_failed is not None) == ("rec", told)
+
+
+@pytest.mark.parametrize("state", ["lost", "live"])
+def test_the_time_of_a_recording_stands_still_when_its_recorder_is_gone(state):
+    recorders = Recorders()
+    late = ("summary", dict(THIS[1], seconds=60.0))
+    recording(late, recorders=recorders)
+    recorders.take((), (), (feed("record", state, name="x-record-status"),), 1.0)
+    found = recorders.recording(SIGNAL, 3600.0)
+    assert (found.state, found.seconds) == ("failed", pytest.approx(60.0, abs=1.1))
 
 
 def test_a_signal_that_the_recorder_lost_is_not_recorded():
