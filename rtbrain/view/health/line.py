@@ -13,16 +13,13 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QResizeEvent,
-    QTextCharFormat,
-    QTextCursor,
-    QTextDocument,
-    QTextOption,
 )
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from rtbrain.view.alarms.conditions import Alarm, plain
 from rtbrain.view.health.cells import Cell
 from rtbrain.view.health.pill import paint_pill, pill_width
+from rtbrain.view.health.sentence import fit_sentence
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, ToolTips, set_tip
@@ -31,17 +28,10 @@ _EDGE_PX, _PAD_PX, _GAP_PX, _ICON_PX = 8, 14, 6, 12
 _LABEL_PX, _VALUE_PX, _NOTE_PX, _CLOCK_PX, _ELAPSED_PX = 11.5, 14, 12.5, 18, 24
 _LEAST_PX, _SHORT_PX = 64, 120  # of an elided name; the second while cells can be left out
 _NARROW_PX, _WIDE_PX = 1280, 1600
-_ALARM_ICON_PX, _TITLE_PX, _SENTENCE_PX = 24, 19, 13
+_ALARM_ICON_PX, _TITLE_PX = 24, 19
+_TIGHT_PX = 1000  # lines narrower than this have neither clock nor key beside an alarm
+_BESIDE_PX, _SMALL_TITLE_PX = 240, 15  # least room of a sentence beside its title; else below
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
-
-
-def fill_bold(document: QTextDocument, text: str, ink: QColor) -> None:
-    """Fill a document with a text as it is, what stands between two asterisks each in bold."""
-    cursor, words = QTextCursor(document), QTextCharFormat()
-    words.setForeground(ink)
-    for place, part in enumerate(text.split("**")):
-        words.setFontWeight(700 if place % 2 else 400)
-        cursor.insertText(part, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +59,6 @@ class StatusLine(QWidget):
         self._placed: list[tuple[Cell, QRectF]] = []
         self._widths: dict[str, float] = {}
         self.next, self.see = QPushButton(self), QPushButton(self)
-        self.see.setText(f"{say('pill.seen')}   {say('pill.seen_key')}")
         self.see.clicked.connect(lambda checked=False: self.seen.emit())
         self.next.clicked.connect(lambda checked=False: self.turned.emit())
         ToolTips(self, self._tip_at)
@@ -143,9 +132,14 @@ class StatusLine(QWidget):
         return "" if alarm is None else "alarm" if alarm.high else "medium"
 
     @property
+    def _tight(self) -> bool:
+        """Whether an alarm needs the room of the clock and of the key."""
+        return self.shown.alarm is not None and self.width() < self._theme.px(_TIGHT_PX)
+
+    @property
     def _right(self) -> float:
         """Where the clock begins, px; the end of the line where there is none."""
-        if self.shown.elapsed:
+        if self.shown.elapsed or self._tight:
             return float(self.width())
         clock = QFontMetricsF(self._theme.font(_CLOCK_PX, 600)).horizontalAdvance("00:00:00")
         return self.width() - clock - self._theme.px(16)
@@ -162,6 +156,8 @@ class StatusLine(QWidget):
             painter.setPen(QColor(theme.text if shown.recording != "none" else theme.text2))
             painter.drawText(QRectF(x, 0, self.width() - x, self.height()), _MIDDLE, shown.elapsed)
             return x + QFontMetricsF(font).horizontalAdvance("00:00:00") + theme.px(4)
+        if self._tight:
+            return left
         painter.setFont(theme.font(_CLOCK_PX, 600))
         box = QRectF(self._right, 0, self.width() - self._right, self.height())
         painter.drawText(box, _MIDDLE, shown.clock)
@@ -189,6 +185,12 @@ class StatusLine(QWidget):
                 del widths[cell.key]
                 cells.remove(cell)
         self._elide(cells, widths, room, _LEAST_PX)
+        least = theme.px(_ICON_PX) + 2 * theme.px(_PAD_PX)
+        # At worst a cell is its icon alone: from the right, those that are fine first.
+        leftmost_last = sorted(range(len(cells)), key=lambda n: (bool(cells[n].level), -n))
+        for cell in (cells[n] for n in leftmost_last):
+            excess = sum(widths.values()) - room
+            widths[cell.key] -= max(0.0, min(excess, widths[cell.key] - least))
         self._widths |= widths if sum(widths.values()) <= room else {}
         placed, x = [], left + theme.px(_EDGE_PX)
         for cell in cells:
@@ -237,7 +239,7 @@ class StatusLine(QWidget):
         x = box.left() + pad
         ink = {"fix": theme.bad, "look": theme.warn}.get(cell.level, theme.text2)
         note = self._note_width(cell)
-        room = width if cell.elides_note else max(width - note, theme.px(24))
+        room = width if cell.elides_note else min(width, max(width - note, theme.px(24)))
         strong = ink if cell.level and not cell.note else theme.faint if cell.empty else theme.text
         x += self._write(painter, x, value_y, room, cell.value, _VALUE_PX, 600, strong)
         if cell.note:
@@ -262,6 +264,7 @@ class StatusLine(QWidget):
         font = self._theme.font(px, weight)
         metrics = QFontMetricsF(font)
         shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, room + 1)
+        shown = shown if metrics.horizontalAdvance(shown) <= room + 1 else ""
         painter.setFont(font)
         painter.setPen(QColor(ink))
         height = metrics.height()
@@ -277,32 +280,27 @@ class StatusLine(QWidget):
         kind = "alarm" if alarm.high else "look"
         paint_icon(painter, QRectF(x, middle - size / 2, size, size), kind, theme, ink, ground)
         x += size + theme.px(10)
-        x += self._write(painter, x, middle, self.width(), alarm.title, _TITLE_PX, 800, ink)
-        x += theme.px(17)
-        sentence = self._sentence(alarm, max(40.0, self._buttons_left - x - theme.px(16)), ink)
+        room = self._buttons_left - x - theme.px(16)
+        title = QFontMetricsF(theme.font(_TITLE_PX, 800)).horizontalAdvance(alarm.title)
+        beside = room - title - theme.px(17)
+        if beside >= theme.px(_BESIDE_PX):
+            self._write(painter, x, middle, room, alarm.title, _TITLE_PX, 800, ink)
+            x, room, n_lines = x + title + theme.px(17), beside, 2
+        else:
+            y, middle, n_lines = self.height() * 0.3, self.height() * 0.72, 1
+            self._write(painter, x, y, room, alarm.title, _SMALL_TITLE_PX, 800, ink)
+        sentence = fit_sentence(alarm.sentence, room, n_lines, ink, theme)
         painter.save()
         painter.translate(x, middle - sentence.size().height() / 2)
         sentence.drawContents(painter)
         painter.restore()
 
-    def _sentence(self, alarm: Alarm, width: float, ink: str) -> QTextDocument:
-        """The sentence in two lines at most, its names bold; smaller where it needs more."""
-        for px in (_SENTENCE_PX, 12, 11):
-            document = QTextDocument()
-            document.setDefaultFont(self._theme.font(px))
-            document.setDocumentMargin(0)
-            document.setDefaultTextOption(QTextOption(Qt.AlignmentFlag.AlignLeft))
-            document.setTextWidth(width)
-            fill_bold(document, alarm.sentence, QColor(ink))
-            lines = document.size().height() / QFontMetricsF(document.defaultFont()).lineSpacing()
-            if lines < 2.5:
-                break
-        return document
-
     def _place_buttons(self) -> None:
         """Style the buttons for the ground and put them left of the clock."""
         shown, theme, ground = self.shown, self._theme, self._ground
         waiting = shown.waiting
+        key = "" if self._tight else f"   {say('pill.seen_key')}"
+        self.see.setText(f"{say('pill.seen')}{key}")
         self.see.setVisible(bool(ground))
         self.next.setVisible(bool(ground and waiting))
         if not ground:
@@ -339,4 +337,6 @@ class StatusLine(QWidget):
         shown = self.shown
         if point.x() < self._theme.px(_EDGE_PX) + pill_width(shown.recording, self._theme):
             return next((cell.tip for cell in shown.cells if cell.key == "recording"), "")
+        if shown.alarm is not None:
+            return f"{shown.alarm.title}. {plain(shown.alarm.sentence)}"
         return next((cell.tip for cell, box in self._placed if box.contains(point)), "")

@@ -12,6 +12,7 @@ from rtbrain.view.health.cells import Cell
 from rtbrain.view.health.line import LineText, StatusLine
 from rtbrain.view.health.pill import pill_words
 from rtbrain.view.health.recorder import Recording
+from rtbrain.view.health.sentence import fit_sentence
 from rtbrain.view.theme import DARK, LIGHT, large
 
 NAME = "a-stream-of-the-ward-with-a-name-of-forty"
@@ -151,5 +152,54 @@ def test_what_is_over_is_plain_text_on_the_plain_ground(line):
 def test_names_of_strangers_are_shown_as_they_are(line):
     (alarm,) = conditions(replace(LOST, detects=False, signal="<img src=x> **b** {0}"))
     made = line(alarm=alarm)
-    document = made._sentence(alarm, 400.0, "#ffffff")
+    assert made.shown.alarm == alarm
+    document = fit_sentence(alarm.sentence, 600.0, 2, "#ffffff", DARK)
     assert "<img src=x>" in document.toPlainText()
+
+
+@pytest.mark.parametrize("width", [1024, 1280])
+@pytest.mark.parametrize("theme", [DARK, large(DARK)], ids=["small", "large"])
+@pytest.mark.parametrize("name", ["ward-amp", NAME])
+def test_an_alarm_is_whole_in_its_tip_and_its_sentence_stays_in_the_line(
+    line, monkeypatch, width, theme, name
+):
+    alarm, waiting = conditions(replace(LOST, signal=name))
+    made = line(width, theme, alarm=alarm, waiting=(waiting,), recording="no_signal")
+    drawn = []
+
+    def note(*args):
+        drawn.append(fit_sentence(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr("rtbrain.view.health.line.fit_sentence", note)
+    made.grab()
+    (sentence,) = drawn
+    assert sentence.size().height() <= made.height()
+    assert sentence.textWidth() >= theme.px(200)
+    assert sentence.toPlainText().startswith(f"Nothing comes from {name[:20]}")
+    assert made.see.geometry().right() < made.width()
+    tip = made._tip_at(QPoint(width // 2, 20))
+    assert name in tip
+    assert tip.startswith(f"{alarm.title}. ")
+    assert "**" not in tip
+
+
+@pytest.mark.parametrize("recording", STATES)
+def test_in_large_type_no_cell_is_painted_over_the_clock(line, recording):
+    wrong = tuple(replace(cell, level="look", may_go=False) for cell in CELLS if not cell.wide_only)
+    made = line(1024, large(DARK), recording=recording, cells=wrong)
+    placed = boxes(made)
+    assert set(placed) == {cell.key for cell in wrong}
+    assert max(box.right() for box in placed.values()) <= made._right
+    assert all(box.width() >= made._theme.px(40) for box in placed.values())
+    ends = []
+    keep = made._write
+
+    def note(painter, x, *rest):
+        ends.append((x, x + keep(painter, x, *rest)))
+        return ends[-1][1] - x
+
+    made._write = note
+    made.grab()
+    boxed = list(placed.values())
+    assert all(any(b.left() <= x and end <= b.right() for b in boxed) for x, end in ends)
