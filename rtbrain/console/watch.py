@@ -12,7 +12,7 @@ from rtbrain.console.folder import Session
 from rtbrain.console.jobs import KILLED, Job
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.alarms.conditions import Situation
-from rtbrain.view.alarms.log import log_text
+from rtbrain.view.alarms.log import event_lines
 from rtbrain.view.alarms.model import Alarms
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.health.cells import Cell, Health, elapsed
@@ -54,10 +54,8 @@ class Watch:
             return
         self._health.needs_recording = self._session.running("decoder")
         self._health.take(update)
-        for events, recorder in ((update.events, False), (update.recorder_events, True)):
-            for event in events:
-                if line := log_text(event, recorder=recorder):
-                    self.alarms.note("event", line)
+        for line in event_lines(update):
+            self.alarms.note("event", line)
 
     def update(self) -> Situation:
         """The situation now, with what the jobs say of themselves."""

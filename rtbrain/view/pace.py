@@ -1,7 +1,9 @@
-"""How often the window draws: as often as it should, or as it can."""
+"""How often the window draws, as often as it should or can, and that nothing stops the rest."""
 
+import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 # Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
 _MAX_DRAW_SHARE = 0.7
@@ -39,3 +41,12 @@ class DrawInterval:
         if actual_hz > 0.9 * target_hz:
             return ""
         return f"drawing at {actual_hz:.0f} of {target_hz:.0f} Hz"
+
+
+def call_each(*calls: Callable[[], object]) -> None:
+    """Call each one; one that fails is told as Python tells it, and stops none of the others."""
+    for call in calls:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - whatever fails, the others go on
+            sys.excepthook(*sys.exc_info())

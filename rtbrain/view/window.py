@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QTabBar, QWidget
 
 from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.view.alarms.log import log_text
+from rtbrain.view.alarms.log import event_lines
 from rtbrain.view.alarms.model import Alarms
 from rtbrain.view.chooser import SignalChooser, waiting_text
 from rtbrain.view.decodes.decoding import Decoding
@@ -28,7 +28,7 @@ from rtbrain.view.health.line import LineText, StatusLine
 from rtbrain.view.health.strip import OriginStrip
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
-from rtbrain.view.pace import DrawInterval
+from rtbrain.view.pace import DrawInterval, call_each
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
@@ -268,17 +268,20 @@ class MainWindow(QMainWindow):
 
     def take(self, update: SessionUpdate) -> None:
         """Show the result of a poll."""
-        self.health.take(update)
-        for panel in self.panels.values():
-            panel.take(update)
-        for recorder, events in ((False, update.events), (True, update.recorder_events)):
-            for event in events:
-                if line := log_text(event, recorder=recorder):
-                    self.alarms.note("event", line)
-        self.alarms.update(self.health.situation(update.now))
-        self.marks.take(update)
+        call_each(
+            partial(self.decoding.take, update),
+            partial(self.health.take, update),
+            partial(self._watch, update),
+            *(partial(panel.take, update) for panel in self.panels.values()),
+            partial(self.marks.take, update),
+        )
         if update.new_montage:
             self.spectra.choose(str(self._settings.value("window/contact", "")))
+
+    def _watch(self, update: SessionUpdate) -> None:
+        for line in event_lines(update):
+            self.alarms.note("event", line)
+        self.alarms.update(self.health.situation(update.now))
 
     def _draw(self) -> None:
         self._began = time.monotonic()
@@ -294,15 +297,13 @@ class MainWindow(QMainWindow):
 
     def draw_all(self, now: float) -> None:
         """Draw everything as it is at a time of the LSL clock, s."""
-        session = self._session
         self.decoding.page_s = _HUGE_PAGE_S if self._huge else _PAGE_S
         self.panels["decode"].band_s = self.panels["signal"].page_s
-        self._draw_line(now)
-        if self.strip.show_origin(origin_of(session.feeds)):
+        still = _PAUSABLE if self.paused else ()
+        panels = [panel for name, panel in self.panels.items() if name not in still]
+        call_each(partial(self._draw_line, now), *(partial(panel.draw, now) for panel in panels))
+        if self.strip.show_origin(origin_of((session := self._session).feeds)):
             self._place()
-        for name, panel in self.panels.items():
-            if not (self.paused and name in _PAUSABLE):
-                panel.draw(now)
         waiting = session.montage is None or bool(session.choices)
         if waiting:
             self.chooser.offer(waiting_text(session), session.choices)

@@ -277,21 +277,6 @@ def test_a_picture_that_cannot_be_saved_is_reported_in_the_status_line(
     assert window.menus.message.text().startswith("No picture: ")
 
 
-def test_a_panel_that_fails_does_not_freeze_the_others(
-    qtbot: QtBot, window: MainWindow, session: Playing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session.start()
-    drawn: list[float] = []
-    monkeypatch.setattr(window.line, "show_text", drawn.append)
-    monkeypatch.setattr(window, "_line_at", 0.0)
-    monkeypatch.setattr("rtbrain.view.window._LINE_EVERY_S", 0.0)
-    with qtbot.captureExceptions() as failures:
-        monkeypatch.setattr(window.panels["spectrum"], "draw", lambda now: 1 / 0)
-        qtbot.waitUntil(lambda: len(failures) > 2)
-        monkeypatch.undo()
-    assert len(drawn) > 2
-
-
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_nothing_is_wider_than_the_window_in_large_type(
     qtbot: QtBot, session: Playing, settings: QSettings, theme: str

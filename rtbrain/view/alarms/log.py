@@ -4,9 +4,17 @@ from collections import defaultdict
 
 from rtbrain.errors import list_words, plain_text
 from rtbrain.stream.lsl.decodes import StatusEvent
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.texts import texts
 
 _MAX_CHARS = 200
+
+
+def event_lines(update: SessionUpdate) -> list[str]:
+    """Lines for the log of what a poll brought."""
+    lines = [log_text(event) for event in update.events]
+    lines += [log_text(event, recorder=True) for event in update.recorder_events]
+    return list(filter(None, lines))
 
 
 def log_text(event: StatusEvent, *, recorder: bool = False) -> str:

@@ -36,7 +36,7 @@ class HighGamma:
         self.n_windows = 0
         self.possible = sfreq_hz > 2 * _BAND_HZ[1]
         # A display may round its window to whole samples at any rate.
-        self._n_window = round(_WINDOW_S * sfreq_hz)
+        self._n_window = max(1, round(_WINDOW_S * sfreq_hz))
         self._n_hop = max(1, round(_HOP_S * sfreq_hz))
         self._ring = Ring(n_channels, self._n_window)
         self._n_due = self._n_window

@@ -91,3 +91,10 @@ def test_scores_wait_for_ten_seconds_and_memory_for_nothing():
         power.push(chunk)
     assert power.waits_s == 0
     assert len(pickle.dumps(power)) == pytest.approx(held, abs=100)
+
+
+@pytest.mark.parametrize("sfreq_hz", [0.2, 0.5, 1.0, 3.0])
+def test_a_slow_signal_has_no_high_gamma_and_is_taken_all_the_same(sfreq_hz):
+    power = followed(montage_of(2, sfreq_hz), cut(np.zeros((2, 9), np.float32), [], sfreq_hz))
+    assert not power.possible
+    assert np.isnan(power.z).all()
