@@ -10,9 +10,12 @@ from pathlib import Path
 import pylsl
 import pyqtgraph
 import PySide6
-from PySide6.QtCore import QSize, QStandardPaths, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QEvent, QObject, QSize, QStandardPaths, Qt
+from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFrame,
@@ -34,6 +37,8 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label, set_tip
 
 _KEY_GAP_PX = 16
+_PRESSES = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+_TURNS = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End)
 # Their keys work in the log and the details too.
 _EVERYWHERE = ("seen", "log", "details")
 
@@ -136,6 +141,46 @@ class ResearchOnly(QWidget):
             label.setFont(theme.font(12, weight))
 
 
+class ControlKeys(QObject):
+    """Lets Space and Enter press the control that has the focus, and the arrows turn its menu.
+
+    Elsewhere in the window these keys are commands.
+    """
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            application.focusChanged.connect(self._follow)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Keep a key of the control from being a command, and press it with Enter."""
+        kinds = QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress
+        if not (isinstance(event, QKeyEvent) and event.type() in kinds):
+            return super().eventFilter(watched, event)
+        key = Qt.Key(event.key())
+        if event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            return False
+        if event.type() == QEvent.Type.ShortcutOverride:
+            own = key in _PRESSES or (isinstance(watched, QComboBox) and key in _TURNS)
+            event.setAccepted(own)
+            return own
+        if key in _PRESSES[1:] and isinstance(watched, QAbstractButton):
+            watched.click()
+        elif key in _PRESSES[1:] and isinstance(watched, QComboBox):
+            watched.showPopup()
+        else:
+            return False
+        return True
+
+    def _follow(self, old: QWidget | None, new: QWidget | None) -> None:
+        if old is not None:
+            old.removeEventFilter(self)
+        if isinstance(new, QAbstractButton | QComboBox) and new.window() is self._window:
+            new.installEventFilter(self)
+
+
 class Menus:
     """Actions of the window: each in a menu, with a key and a tip."""
 
@@ -147,6 +192,7 @@ class Menus:
         panels: Iterable[QWidget],
     ) -> None:
         self._window = window
+        self._control_keys = ControlKeys(window)
         self._panels = tuple(panels)
         self._marks = marks
         self.actions: dict[str, QAction] = {}

@@ -60,6 +60,7 @@ class Staged:
         self.marked: frozenset[str] = frozenset()
         row = StreamSummary("ward-amp", "EEG", "amp-1", "ward-pc", 32, 2048.0)
         self.choices = (row, replace(row, name="ward-amp-2")) if state == "choosing" else ()
+        self.unit_judged = True
         self.wrong_unit = WrongUnit(1e6, "microvolts") if state == "unit" else None
         self.feeds = self._feeds()
 
@@ -198,15 +199,16 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
     window.resize(*SIZES[size])
     window.show()
     QApplication.processEvents()
-    if state == "over":
-        session.feeds = (replace(session.feeds[0], state="stalled", lost=0), *session.feeds[1:])
+    if state in ("over", "samples_lost"):  # of which none is lost at first
+        health = "stalled" if state == "over" else "live"
+        session.feeds = (replace(session.feeds[0], state=health, lost=0), *session.feeds[1:])
     window.draw_all(NOW - PAGE_S)
     for number, update in enumerate(session.past()):
         if state != "markers":
             heard = replace(session.feeds[-1], received=number)
             session.feeds = (*session.feeds[:-1], heard)
         window.take(update)
-    if state == "over":
+    if state in ("over", "samples_lost"):
         session.feeds = session._feeds()
     window.take(SessionUpdate(NOW))
     window.spectra.choose(session.montage.names[17] if session.montage else "")
