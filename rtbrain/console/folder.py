@@ -220,11 +220,14 @@ class Session:
     def next_name(self, kind: str, suffix: str = "") -> Path:
         """Next free name of a kind, relative to the folder: ``calibration/calib-02.xdf``."""
         above = Path(FOLDERS[kind])
-        numbers = [
-            int(found[1])
-            for path in (self.folder / above).iterdir()
-            if (found := re.match(rf"{kind}-(\d+)(?!\d)", path.name))
-        ]
+        try:  # also what is left of one that was removed, as its report
+            names = [
+                path.name for one in FOLDERS.values() for path in (self.folder / one).iterdir()
+            ]
+        except OSError as error:
+            raise SettingsError(f"the folder of the session is gone: {one_line(error)}") from error
+        found = [re.match(rf"{kind}-(\d+)(?!\d)", name) for name in names]
+        numbers = [int(one[1]) for one in found if one]
         return above / f"{kind}-{max(numbers, default=0) + 1:02d}{suffix}"
 
     def files(self, kind: str, suffix: str = "") -> list[Path]:

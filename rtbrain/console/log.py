@@ -84,8 +84,9 @@ class SessionLog:
         """Write what waits; returns why it cannot be written, or nothing."""
         if not self._waiting:
             return ""
-        size = self._path.stat().st_size if self._path.exists() else 0
+        size = 0
         try:
+            size = self._path.stat().st_size if self._path.exists() else 0
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(["" if size else _HEAD, *(f"{it}\n" for it in self._waiting)]))
         except OSError as error:

@@ -169,9 +169,9 @@ class SessionWindow(QMainWindow):
                 self.small.take(update)
             for page in self.pages.values():
                 page.take(update)
+        self.transport.draw(self.outputs_on)  # alarms first, whatever a page does
         for page in self.pages.values():
             page.draw(now)
-        self.transport.draw(self.outputs_on)
         if self.strip.show_origin("" if self.live is None else origin_of(self.live.feeds)):
             self._place_frame()
         if self.small is not None:

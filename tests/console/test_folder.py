@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,3 +201,15 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     assert plan.read_text() == "classes: [rest, $(touch bad)]\n"
     assert "sleep 0.3" in (tmp_path / "log.sh").read_text()
     assert "sleep 3600" not in (tmp_path / "log.sh").read_text()
+
+
+def test_a_new_name_is_free_in_all_folders_and_a_folder_that_is_gone_is_said(tmp_path):
+    session = Session(tmp_path / "s")
+    (session.folder / "reports/run-03.json").touch()
+    assert session.next_name("run", ".xdf") == Path("runs/run-04.xdf")
+    shutil.rmtree(session.folder)
+    with pytest.raises(SettingsError, match="the folder of the session is gone"):
+        session.next_name("run", ".xdf")
+    session.log(note="a remark")
+    session.save()
+    assert session.problem

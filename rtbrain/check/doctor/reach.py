@@ -107,17 +107,30 @@ def firewall_state() -> bool | None:
         answer = ask("/usr/libexec/ApplicationFirewall/socketfilterfw", "--getglobalstate")
         return None if answer is None else "enabled" in answer
     if (rules := ask("nft", "list", "ruleset")) is not None:
-        return bool(
-            re.search(r"hook input[^}]*policy drop|hook input[^}]*\b(drop|reject)\b", rules)
-        )
+        return True if blocks_all(rules) else None
     ufw = Path("/etc/ufw/ufw.conf")
-    try:
-        if ufw.exists():
-            return bool(re.search(r"^ENABLED=yes", ufw.read_text(), re.MULTILINE))
+    try:  # what an enabled one lets in cannot be seen without more rights
+        off = ufw.exists() and not re.search(r"^ENABLED=yes", ufw.read_text(), re.MULTILINE)
     except OSError:
         return None
-    active = ask("systemctl", "is-active", "firewalld")
-    return True if active and active.strip() == "active" else None
+    return False if off else None
+
+
+def blocks_all(rules: str) -> bool:
+    """Whether rules of nft drop what comes in, but for answers, this machine and low ports."""
+    for chain in re.findall(r"hook input.*?^\s*\}", rules, re.MULTILINE | re.DOTALL):
+        lines = [line.strip() for line in chain.splitlines()[1:]]
+        drops = any(re.fullmatch(r"(counter .*)?(drop|reject)\b.*", line) for line in lines)
+        lets_in = [line for line in lines if re.search(r"\b(accept|jump|goto)\b", line)]
+        if (drops or re.search(r"policy (drop|reject)", chain)) and all(map(_lets_little, lets_in)):
+            return True
+    return False
+
+
+def _lets_little(line: str) -> bool:
+    """Whether a rule lets in none that could read a stream."""
+    narrow = re.search(r'\biif(name)? "?lo\b|icmp|\bdport (\d{1,3}|[a-z]+)\s', line)
+    return bool(narrow) or ("ct state" in line and "new" not in line)
 
 
 def check_reach(signal: FoundStream | None, here: LslHere) -> Check:

@@ -76,6 +76,13 @@ class Calibration:
         return job is not None and job.running and _is_calibration(job.argv)
 
     @property
+    def unrecorded(self) -> bool:
+        """Whether cues go on that nothing records."""
+        job = self.session.jobs.get("cue")
+        cues = job is not None and job.running and not job.stopping
+        return cues and not self.session.running("recorder")
+
+    @property
     def source(self) -> str:
         """Where cues come from: `SOURCES`."""
         settings = self.session.settings
@@ -162,9 +169,12 @@ class Calibration:
                 raise SettingsError(say("calibrate.source.none_markers"))
 
     def start(self) -> str:
-        """Begin to record, and the cues with it; the name of the recording."""
+        """Begin to record, and the cues with it; the name of the recording.
+
+        Cues that go on already wait until they are told to go on.
+        """
         path = self.session.next_name("calib", ".xdf")
-        if self.source == "screen":
+        if self.source == "screen" and not self.unrecorded:
             if self.session.settings.plan is None:
                 self.use_source("screen")
             self._start_cues(path.with_suffix(".cues.yaml"))
@@ -227,6 +237,8 @@ class Calibration:
     def poll(self, now: float) -> list[str]:
         """Count what is over, and say what went wrong, one line each."""
         said = []
+        if self.unrecorded and self.status.get("state") in ("cue", "break") and not self._sent:
+            self.command("pause")  # what is shown now would be lost
         for sent in [one for one in self._sent if one.done()]:
             self._sent.remove(sent)
             if (error := sent.exception()) is not None:

@@ -271,6 +271,7 @@ class CalibratePage(Page):
         state = status.get("state"), status.get("droppable")
         return (
             self.model.recording,
+            self.model.unrecorded,
             self.model.source,
             state,
             n_unknown,
@@ -308,6 +309,10 @@ class CalibratePage(Page):
         if self.model.recording:
             self.buttons = [Action(say("calibrate.action.end"), self.ask_end, "Ctrl+End")]
             self.primary = fit
+        elif self.model.unrecorded:
+            self.buttons = [Action(say("calibrate.action.end"), self.model.end, "Ctrl+End")]
+            again, reason = say("calibrate.action.again"), say("calibrate.action.again_reason")
+            self.primary = Action(again, self.start, reason=reason)
         else:
             reason = self._hindrance()
             key = "more" if can_fit else "start_cues" if self.model.source == "screen" else "start"

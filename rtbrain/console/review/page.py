@@ -21,7 +21,7 @@ from rtbrain.console.folder import Session
 from rtbrain.console.page import Action, Page
 from rtbrain.console.review.drawing import FigureCard, RunPlot
 from rtbrain.console.review.results import clock, files_of, happenings, key_figures, read_report
-from rtbrain.errors import SettingsError
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.view.icons import icon_pixmap
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label
@@ -37,7 +37,7 @@ class ReviewPage(Page):
 
     def __init__(self, session: Session, theme: Theme) -> None:
         super().__init__(session, theme)
-        self._looked = -1e9
+        self._looked, self._refused = -1e9, ""
         self._run: Path | None = None
         self._reported: set[Path] = set()
         self._exports: list[list[str]] = []
@@ -72,7 +72,14 @@ class ReviewPage(Page):
         if now < self._looked + _LOOK_EVERY_S:
             return
         self._looked = now
-        self._next_export()
+        refused, self._refused = self._refused, ""
+        try:
+            self._next_export()
+            self._report_new(self._ended_runs())
+        except RtbrainError as error:  # no room, for one: tried again
+            self._refused = str(error)
+            if self._refused != refused:
+                self.says.emit(self._refused)
         self._refresh()
 
     def state(self) -> tuple[str, str]:
@@ -122,7 +129,6 @@ class ReviewPage(Page):
                 self.runs.addItem(one.stem, str(one))
             self._run = runs[-1] if runs else None
             self.runs.setCurrentIndex(len(runs) - 1)
-        self._report_new(runs)
         run = self._run
         report = {} if run is None else read_report(self._report_of(run))
         files = files_of(session)
@@ -184,8 +190,8 @@ class ReviewPage(Page):
                 return
         for run in runs:
             if not self._report_of(run).exists() and run not in self._reported:
-                self._reported.add(run)
                 self._write_report(run, scored=True)
+                self._reported.add(run)
                 return
 
     def _write_report(self, run: Path, *, scored: bool) -> None:

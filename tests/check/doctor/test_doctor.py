@@ -16,6 +16,7 @@ from rtbrain.check.doctor.network import FoundStream
 from rtbrain.check.doctor.reach import (
     LslConfig,
     LslHere,
+    blocks_all,
     check_clocks,
     check_names,
     check_ports,
@@ -159,3 +160,19 @@ def test_who_can_read_the_signal_is_said_and_what_is_not_known_too():
     assert "may read" in check_reach(STREAM, replace(here, firewall=None)).finding
     far = replace(STREAM, is_local=False, host="amp-pc")
     assert "amp-pc" in check_reach(far, replace(here, outside={}, firewall=True)).finding
+
+
+@pytest.mark.parametrize(
+    ("rules", "blocks"),
+    [
+        ("policy drop;\nct state established,related accept\ntcp dport 22 accept", True),
+        ("policy accept;\nct state invalid drop", False),
+        ('policy accept;\niif "lo" accept\ncounter packets 3 bytes 9 drop', True),
+        ("policy drop;\ntcp dport 16571-16604 accept", False),
+        ("policy drop;\nip saddr 10.0.0.0/8 accept", False),
+        ("policy drop;\njump allowed", False),
+    ],
+)
+def test_a_firewall_counts_only_if_it_drops_whatever_could_read_a_stream(rules, blocks):
+    chain = f"table inet f {{\nchain input {{\ntype filter hook input priority 0; {rules}\n}}\n}}"
+    assert blocks_all(chain) is blocks

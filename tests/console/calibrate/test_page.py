@@ -175,3 +175,30 @@ def test_coming_blocks_are_those_of_the_plan(page, session) -> None:
     assert coming[0][0] == 50.0
     assert coming[0][1] == pytest.approx(50.0 + schedule.lasts_s[2])
     assert coming[1][0] == pytest.approx(coming[0][1] + schedule.pauses_s[3])
+
+
+def test_cues_wait_while_nothing_records_and_a_new_recording_takes_them_up(
+    page, session, commands
+) -> None:
+    action(page, "Start").call()
+    session.jobs["cue"].progress = {"state": "cue", "text": "rest", "t_due": 18.0, "done": 3}
+    page.draw(12.0)
+    session.jobs["recorder"].running = False
+    page.draw(13.0)
+    wait_until(lambda: all(one.done() for one in page.model._sent))
+    assert commands == ["pause"]
+    session.jobs["cue"].progress |= {"state": "paused", "t_due": None}
+    page.draw(14.0)
+    page.draw(15.0)
+    assert commands == ["pause"]
+    cue = session.jobs["cue"]
+    (session.folder / "calibration/calib-01.xdf").touch()
+    action(page, "Record again").call()
+    assert session.jobs["cue"] is cue
+    assert session.jobs["recorder"].argv[1] == "calibration/calib-02.xdf"
+    page.draw(15.5)
+    assert page.model.recording
+    session.jobs["recorder"].running = False
+    page.draw(16.0)
+    action(page, "End calibration").call()
+    assert not cue.running

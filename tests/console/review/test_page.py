@@ -152,3 +152,23 @@ def test_nothing_recorded_is_said_and_nothing_can_be_exported(qtbot, tmp_path):
     assert not page.primary.enabled
     assert page.primary.reason
     assert not any(Path(tmp_path / "reports").iterdir())
+
+
+def test_a_report_that_cannot_be_started_keeps_no_window_from_opening(qtbot, tmp_path):
+    session = Session(tmp_path / "s")
+    (session.folder / "runs/run-01.xdf").write_bytes(b"")
+    tried, said = [], []
+
+    def refuse(job, argv):
+        tried.append(job)
+        raise SettingsError("report cannot be started: no space left")
+
+    session.start = refuse
+    page = ReviewPage(session, DARK)
+    qtbot.addWidget(page)
+    assert not tried
+    page.says.connect(said.append)
+    page.draw(10.0)
+    page.draw(20.0)
+    assert tried == ["report", "report"]
+    assert said == ["report cannot be started: no space left"]
