@@ -320,3 +320,30 @@ def test_a_flood_of_status_lines_costs_the_newest_few_a_poll(session, name):
     assert feed_of(session, "status").lost > 500
     assert len(session.bad["last"]) < 1100
     status.close()
+
+
+@pytest.mark.lsl
+def test_a_window_that_was_held_up_hears_a_senders_last_words_and_then_its_loss(session, name):
+    status = StatusOutlet(name, source_id=name)
+    poll_until(session, is_state(session, "status", "live"))
+    status.emit("stopping")
+    status.emit("stopped", decodes=9)
+    status.close()
+    deadline, inlet = time.monotonic() + DEADLINE_S, session._inlets["status"]
+    while not inlet._is_lost():  # liblsl knows of it before the window reads
+        assert time.monotonic() < deadline
+    updates = poll_until(session, is_state(session, "status", "ended"))
+    told = [event.event for update in updates for event in update.events]
+    assert told[-2:] == ["stopping", "stopped"]
+
+
+@pytest.mark.lsl
+def test_the_samples_of_a_silence_are_counted_with_the_first_that_come_after_it(session, name):
+    sender = Sender(name, montage_of(3, SFREQ_HZ))
+    poll_until(session, live(session), sender)
+    poll_until(session, is_state(session, "signal", "stalled"))
+    sender.sent = int((pylsl.local_clock() - sender.start) * SFREQ_HZ)  # these are never sent
+    updates = poll_until(session, lambda updates: bool(updates and updates[-1].chunks), sender)
+    n_lost = sum(chunk.gap for chunk in updates[-1].chunks)
+    assert n_lost > SFREQ_HZ
+    assert feed_of(session, "signal").lost == n_lost
