@@ -52,8 +52,7 @@ class Closing:
         late = time.monotonic() > since + _END_S
         others = [job for job in running if job != "recorder"]
         for job in others or running:
-            # A recorder ends when the disk lets it: killed, it would lose what waits.
-            if not self._session.jobs[job].stopping or (late and job != "recorder"):
+            if not self._session.jobs[job].stopping or late:
                 self._session.stop(job)
         self._bar.show_message(say("session.ending"), "checking")
         QTimer.singleShot(_LOOK_MS, self._bar, lambda: self._end_all(since))

@@ -2,15 +2,18 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rtbrain.console.folder import Session
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, one_line
 from rtbrain.live.control import send_command
 from rtbrain.stream_names import cues_name
+from rtbrain.view.texts import say
 
 _STOPPED_S = 0.08  # a decoder that has not answered by then is killed
 
@@ -70,7 +73,7 @@ def stop_outputs(
     The decoder sends nothing more from its answer on; one that does not answer in time is killed.
     Returns the thread in which this happens, for the caller must not wait.
     """
-    name, was_running = session.settings.outlet, session.running("decoder")
+    name = session.settings.outlet
     answered = threading.Event()
 
     def ask() -> None:
@@ -83,8 +86,56 @@ def stop_outputs(
         if not answered.wait(wait_s):
             session.jobs["decoder"].kill()
 
-    thread = threading.Thread(target=stop if was_running else ask, daemon=True)
+    thread = threading.Thread(target=stop, daemon=True)
     thread.start()
-    if was_running:
-        session.stop("decoder", note="outputs stopped by hand")
+    session.stop("decoder", note="outputs stopped by hand")
     return thread
+
+
+class Outputs:
+    """Stops all that leaves, and says so once it is so; `tell` takes a line and its icon."""
+
+    def __init__(
+        self,
+        session: Session,
+        tell: Callable[[str, str], object],
+        send: Callable[[str, str], object] = send_command,
+    ) -> None:
+        self._session, self._tell, self._send = session, tell, send
+        self._asked: Future[object] | None = None
+        self._refused = False
+
+    def stop(self) -> bool:
+        """Stop the decoder; False where it is not of this session and has been asked before."""
+        session, name = self._session, self._session.settings.outlet
+        if session.running("decoder"):
+            stop_outputs(session, self._send)
+            recorded = "stopped" if session.running("recorder") else "stopped_unrecorded"
+            self._tell(say(f"session.{recorded}", time=time.strftime("%H:%M:%S")), "know")
+            return True
+        is_first = self._asked is None and not self._refused
+        if self._asked is None:
+            answer = self._asked = Future()
+
+            def ask() -> None:
+                try:
+                    answer.set_result(self._send(name, "stop"))
+                except RtbrainError as error:
+                    answer.set_exception(error)
+
+            self._tell(say("session.others_asked", name=name), "checking")
+            threading.Thread(target=ask, name="rtbrain-stop", daemon=True).start()
+        return is_first
+
+    def poll(self, are_on: bool) -> None:
+        """Say what became of the outputs of others, once it is known."""
+        self._refused &= are_on
+        if self._asked is None or not self._asked.done():
+            return
+        error, self._asked = self._asked.exception(), None
+        name, at = self._session.settings.outlet, time.strftime("%H:%M:%S")
+        if error is None:
+            self._tell(say("session.others_stopped", name=name, time=at), "know")
+        else:
+            self._refused = True
+            self._tell(say("session.others_go_on", name=name, why=one_line(error)), "fix")

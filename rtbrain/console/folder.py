@@ -125,8 +125,12 @@ class Session:
                 self._jobs[name] = job
                 if job.running:
                     self._log.joined(name)
-                else:
-                    self._ended.add(name)
+                    continue
+                self._ended.add(name)
+                if not job.logged:
+                    if not job.stopping:
+                        self._log.joined(name)
+                    self._log_end(job, "while no console was open, ")
         if self._unsaved:
             self._log.note("a new session")
         self.save()
@@ -175,14 +179,16 @@ class Session:
         ended = [job for job in ended if not job.running]
         for job in ended:
             self._ended.add(job.name)
-            code = job.exit_code
-            how = "killed" if code == KILLED else f"exit code {code}"
-            self._log.end(
-                job.name, how if not code or not job.output else f"{how}, {job.output[-1]}"
-            )
+            self._log_end(job)
         if self._unsaved or self.problem:
             self.save()
         return ended
+
+    def _log_end(self, job: Job, when: str = "") -> None:
+        code = job.exit_code
+        how = when + ("killed" if code == KILLED else f"exit code {code}")
+        self._log.end(job.name, how if not code or not job.output else f"{how}, {job.output[-1]}")
+        job.log_end()
 
     def start(self, job: str, argv: Sequence[str]) -> Job:
         """Start ``rtbrain ARGV`` as a job, in the folder of the session.
@@ -201,11 +207,15 @@ class Session:
         return started
 
     def stop(self, job: str, note: str = "") -> None:
-        """Ask a job to end; a second time, end it at once."""
+        """Ask a job to end; a second time, end it at once.
+
+        But a recorder ends when the disk lets it: killed, it would lose what waits.
+        """
         if not self.running(job):
             return
         if self._jobs[job].stopping:
-            self._jobs[job].kill()
+            if job != "recorder":
+                self._jobs[job].kill()
         else:
             self._log.stop(job, note)
             self._jobs[job].stop()

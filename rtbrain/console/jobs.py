@@ -22,6 +22,8 @@ _SAME_S = 0.02  # how far two readings of when a process began may differ
 class Job:
     """One job: ``rtbrain`` with the arguments `argv`, begun at `t_start` (s since 1970).
 
+    `stopping` says that it was asked to end, `logged` that its end is in the log, `earlier` that it
+    had ended before this console began.
     ``jobs/NAME.json`` says which process it is, ``NAME.log`` holds its output, ``NAME.exit`` its
     exit code.
     """
@@ -36,7 +38,7 @@ class Job:
         child: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.name, self.argv, self.t_start = name, tuple(argv), t_start
-        self.stopping = False
+        self.stopping = self.logged = self.earlier = False
         self._files = folder / "jobs" / name
         self._process, self._child = process, child
         self._ended = False
@@ -78,7 +80,10 @@ class Job:
             process = psutil.Process(pid)
             if abs(process.create_time() - created) > _SAME_S:
                 process = None  # another one that has its number
-        return cls(folder, name, argv, process, t_start)
+        job = cls(folder, name, argv, process, t_start)
+        job.stopping, job.logged = about.get("stopping") is True, about.get("logged") is True
+        job.earlier = not job.running
+        return job
 
     @property
     def running(self) -> bool:
@@ -135,6 +140,7 @@ class Job:
         with suppress(psutil.Error):
             if self.running and self._process is not None:
                 self._process.terminate()
+        self._remember("stopping")
 
     def kill(self) -> None:
         """End it at once, with what it started."""
@@ -146,6 +152,19 @@ class Job:
             for process in (self._process, *children):
                 with suppress(psutil.Error):
                     process.kill()
+        self._remember("stopping")
+
+    def log_end(self) -> None:
+        """Remember that its end is in the log."""
+        self.logged = True
+        self._remember("logged")
+
+    def _remember(self, key: str) -> None:
+        """Keep a fact for the next console; on a full disk it is lost."""
+        path = self._files.with_suffix(".json")
+        with suppress(OSError, ValueError, TypeError):
+            about = {**parse_json(path.read_bytes()), key: True}
+            write_atomically(path, json.dumps(about, indent=2) + "\n")
 
 
 def _parse(text: str, before: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

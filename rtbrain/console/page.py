@@ -7,6 +7,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from rtbrain.console.folder import Session
+from rtbrain.errors import RtbrainError
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme
@@ -89,6 +90,13 @@ class Page(QWidget):
     def intro(self) -> str:
         """One line below the title."""
         return say(f"step.{self.step}.intro")
+
+    def do(self, call: Callable[[], object]) -> None:
+        """Carry out what a control asks for; what keeps it from that is said in one line."""
+        try:
+            call()
+        except RtbrainError as error:
+            self.says.emit(str(error))
 
     def take(self, update: SessionUpdate) -> None:
         """Take note of what the streams have brought since the last poll."""

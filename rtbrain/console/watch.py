@@ -66,7 +66,7 @@ class Watch:
             found = replace(found, recording=self._recording(recorder, found.recording, now))
         if decoder is not None and (decoder.running or decoder.stopping):
             found = replace(found, decoder_stopped=False, decoder_ended=decoder.stopping)
-        elif decoder is not None and decoder.exit_code not in (None, 0):
+        elif decoder is not None and not decoder.earlier and decoder.exit_code not in (None, 0):
             name = self._session.settings.outlet
             found = replace(found, decoder_stopped=True, decoder=name)
         if not self._session.running("decoder"):  # nobody waits for decodes
@@ -85,7 +85,7 @@ class Watch:
             if heard.state == "none":  # it has only just begun
                 return replace(heard, file=self._file)
             return heard
-        if not job.stopping and job.exit_code in (KILLED, 2):
+        if not (job.stopping or job.earlier) and job.exit_code in (KILLED, 2):
             since = heard.since if heard.state == "failed" else now
             return replace(heard, state="failed", why="gone", since=since, file=self._file)
         return heard if heard.state == "other" else replace(heard, state="none")

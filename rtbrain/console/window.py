@@ -1,6 +1,5 @@
 """The window of the console: menu, transport, rail, the page of a step, and its actions."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -11,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout
 
 from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.closing import Closing
-from rtbrain.console.commands import stop_outputs, streams_of, view_command
+from rtbrain.console.commands import Outputs, streams_of, view_command
 from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
@@ -74,7 +73,7 @@ class SessionWindow(QMainWindow):
         self._live_for: dict[str, str | None] = {}
         self._step = STEPS[0]
         self.pages = {made.step: made for made in (page(session, self.theme) for page in PAGES)}
-        self.watch = Watch(session)
+        self.watch, self.outputs = Watch(session), Outputs(session, self._tell)
         self.transport = Transport(self.watch, self.stop_outputs, self.theme)
         self.strip = OriginStrip(self, self.theme)
         self.tour = TourBar(self.show_step, self.theme)
@@ -157,8 +156,7 @@ class SessionWindow(QMainWindow):
     def poll(self) -> None:
         """Read the streams, look after the jobs, and show both."""
         for line in self.watch.news(self.session.poll()):
-            self.bar.show_message(line, "fix")
-            self.watch.alarms.note("event", line)
+            self._tell(line, "fix")
         self._follow_settings()
         now = lsl_clock()
         if self.live is not None:
@@ -169,6 +167,7 @@ class SessionWindow(QMainWindow):
                 self.small.take(update)
             for page in self.pages.values():
                 page.take(update)
+        self.outputs.poll(self.outputs_on)
         self.transport.draw(self.outputs_on)  # alarms first, whatever a page does
         for page in self.pages.values():
             page.draw(now)
@@ -221,16 +220,16 @@ class SessionWindow(QMainWindow):
         return any(feed.kind == "decode" and feed.state == "live" for feed in feeds)
 
     def stop_outputs(self) -> bool:
-        """End decodes, detections and triggers at once; False where there are none."""
+        """End decodes, detections and triggers at once; False where Esc may do something else."""
         if not self.outputs_on:
             return False
-        stop_outputs(self.session)
-        recorded = "stopped" if self.session.running("recorder") else "stopped_unrecorded"
-        said = say(f"session.{recorded}", time=time.strftime("%H:%M:%S"))
-        self.bar.show_message(said)
-        self.watch.alarms.note("event", said)
+        stopped = self.outputs.stop()
         self._show_actions()
-        return True
+        return stopped
+
+    def _tell(self, line: str, icon: str = "know") -> None:
+        self.bar.show_message(line, icon)
+        self.watch.alarms.note("event", line)
 
     def open_live(self) -> None:
         """Open the live window, a process of its own, on the streams of this session."""

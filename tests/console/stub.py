@@ -26,8 +26,11 @@ class Runs:
 
     def __init__(self, name="decoder"):
         self.name, self.t_start, self.progress = name, 0.0, {}
-        self.stopping = self.killed = False
+        self.stopping = self.killed = self.earlier = False
         self.running, self.exit_code, self.output, self.argv = True, None, (), ("", "")
+
+    def log_end(self):
+        pass
 
     def stop(self):
         self.stopping, self.running = True, False

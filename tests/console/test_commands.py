@@ -3,7 +3,7 @@
 import threading
 import time
 
-from rtbrain.console.commands import record_command, stop_outputs
+from rtbrain.console.commands import Outputs, record_command, stop_outputs
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.errors import StreamError
 from tests.console.stub import Runs
@@ -52,12 +52,25 @@ def test_a_decoder_that_answers_is_stopped_and_one_that_does_not_is_killed(tmp_p
     assert time.monotonic() - begin < 1.0  # 0.08 s, on a machine that does nothing else
 
 
-def test_a_decoder_of_somebody_else_is_asked_by_name(tmp_path):
-    session, asked = Session(tmp_path), []
+def test_a_decoder_of_somebody_else_is_asked_and_nothing_is_called_stopped_before_it_is(tmp_path):
+    said, answers = [], [StreamError("nobody answers"), None]
 
     def send(name, line):
-        asked.append((name, line))
-        raise StreamError("nobody")
+        assert (name, line) == ("rtbrain", "stop")
+        if (error := answers.pop(0)) is not None:
+            raise error
 
-    stop_outputs(session, send).join()
-    assert asked == [("rtbrain", "stop")]
+    outputs = Outputs(Session(tmp_path), lambda line, icon: said.append(line), send)
+
+    def ask():
+        taken = outputs.stop()
+        while len(said) % 2:
+            outputs.poll(True)
+        return taken
+
+    assert ask() is True
+    assert "go on: its decoder is not of this session, and does not stop" in said[1]
+    assert "nobody answers" in said[1]
+    assert ask() is False  # Esc closes dialogs again
+    assert "which is not of this session, stopped by you at" in said[3]
+    assert not any(line.startswith("Outputs stopped by you") for line in said)

@@ -15,8 +15,10 @@ import pytest
 from rtbrain.console import log as session_log
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.jobs import KILLED, Job
+from rtbrain.console.watch import Watch
 from rtbrain.errors import SettingsError
 from tests.conftest import wait_until
+from tests.console.stub import Runs
 
 # Quick, and loads little.
 QUICK = ["config", "--help"]
@@ -213,3 +215,31 @@ def test_a_new_name_is_free_in_all_folders_and_a_folder_that_is_gone_is_said(tmp
     session.log(note="a remark")
     session.save()
     assert session.problem
+
+
+def test_what_ended_while_no_console_was_open_is_logged_once_and_is_no_alarm(tmp_path):
+    about = {"argv": ["record", "runs/run-01.xdf"], "started": 0.0, "pid": 2**22 + 1}
+    Session(tmp_path)
+    for name, stopping in (("recorder", False), ("decoder", True)):
+        path = tmp_path / "jobs" / f"{name}.json"
+        path.write_text(json.dumps({**about, "stopping": stopping}))
+    for _ in range(2):
+        session = Session(tmp_path)
+        log = (tmp_path / "log.sh").read_text()
+        assert log.count("recorder has ended: while no console was open, killed") == 1
+        assert log.count('wait "$recorder"') == 1
+        assert log.count("decoder has ended: while no console was open, killed") == 1
+        assert session.jobs["decoder"].stopping
+        found = Watch(session).update()
+        assert found.recording.state == "none"
+        assert not found.decoder_stopped
+
+
+def test_a_job_is_ended_at_once_the_second_time_but_never_a_recorder(tmp_path):
+    session = Session(tmp_path)
+    for name in ("recorder", "decoder"):
+        session._jobs[name] = job = Runs(name)
+        job.stop = lambda job=job: setattr(job, "stopping", True)
+        session.stop(name)
+        session.stop(name)
+        assert job.killed is (name == "decoder")

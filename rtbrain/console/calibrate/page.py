@@ -194,7 +194,7 @@ class CalibratePage(Page):
         for name, button in self._sources.items():
             button.setCheckable(True)
             button.setObjectName("source")
-            button.clicked.connect(lambda _=False, it=name: self._do(lambda: self.use_source(it)))
+            button.clicked.connect(lambda _=False, it=name: self.do(lambda: self.use_source(it)))
             choices.addWidget(button)
         choices.setSpacing(0)
         top.addLayout(choices)
@@ -205,7 +205,7 @@ class CalibratePage(Page):
         self._buttons = {name: KeyButton(theme, 30) for name in ("pause", "drop", "name_it")}
         row = QHBoxLayout()
         for button in self._buttons.values():
-            button.clicked.connect(lambda _=False, it=button: self._do(it.call))
+            button.clicked.connect(lambda _=False, it=button: self.do(it.call))
             row.addWidget(button)
         row.addStretch(1)
         inside = QVBoxLayout(self.now_panel)
@@ -225,17 +225,11 @@ class CalibratePage(Page):
         target = (
             self.model.target if self.model.target in values["classes"] else values["classes"][-1]
         )
-        self._do(
+        self.do(
             lambda: self.session.change(
                 plan=values, classes=tuple(values["classes"]), target=target
             )
         )
-
-    def _do(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except RtbrainError as error:
-            self.says.emit(str(error))
 
     def _show(self, shown: Shown) -> None:
         source, status = self.model.source, self.model.status
@@ -269,9 +263,11 @@ class CalibratePage(Page):
         n_unknown = len(counter.unknown) if counter else 0
         counts = [(name, one.usable) for name, one in shown.counts.items()]
         state = status.get("state"), status.get("droppable")
+        job = self.session.jobs.get("recorder")
         return (
             self.model.recording,
             self.model.unrecorded,
+            job is not None and job.stopping,
             self.model.source,
             state,
             n_unknown,
@@ -307,7 +303,10 @@ class CalibratePage(Page):
             reason = say("calibrate.action.goes_on") if self.model.recording else ""
             fit = replace(fit, reason=reason)
         if self.model.recording:
-            self.buttons = [Action(say("calibrate.action.end"), self.ask_end, "Ctrl+End")]
+            closing = self.session.jobs["recorder"].stopping
+            name = self.model.file.stem if self.model.file else ""
+            text = say("session.closing_file" if closing else "calibrate.action.end", name=name)
+            self.buttons = [Action(text, self.ask_end, "Ctrl+End", enabled=not closing)]
             self.primary = fit
         elif self.model.unrecorded:
             self.buttons = [Action(say("calibrate.action.end"), self.model.end, "Ctrl+End")]

@@ -56,11 +56,19 @@ def _detect_of(bundle: Path) -> dict[str, Any]:
 def start_run(session: Session, expected: Expected | None) -> str:
     """Begin to record and to decode; the name of the recording."""
     decode = decode_command(session, expected)
+    if session.running("decoder"):
+        raise SettingsError(say("run.decoder_ends"))
+    name = start_recording(session)
+    session.start("decoder", decode)
+    return name
+
+
+def start_recording(session: Session) -> str:
+    """Begin to record a run, and no more; its name."""
+    if session.settings.signal is None:
+        raise SettingsError(say("run.needs_signal"))
     path = session.next_name("run", ".xdf")
-    if not session.running("recorder"):
-        session.start("recorder", record_command(session, path))
-    if not session.running("decoder"):
-        session.start("decoder", decode)
+    session.start("recorder", record_command(session, path))
     return path.stem
 
 

@@ -2,6 +2,8 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
@@ -13,12 +15,12 @@ from rtbrain.console.running.commands import (
     Remote,
     decode_command,
     is_run,
+    start_recording,
     start_run,
 )
 from rtbrain.console.running.expected import Expected, expected_of, shown_threshold, ways_to
 from rtbrain.console.running.switches import SwitchPanel, switch_states
 from rtbrain.console.running.threshold import ThresholdPanel
-from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.types import Montage
 from rtbrain.view.decodes.decoding import Decoding, SessionView
@@ -66,17 +68,20 @@ class RunPage(Page):
         self.switches = SwitchPanel(
             theme,
             [
-                ("decode", self._toggle_decode),
-                ("record", self._toggle_record),
-                ("detections", self._toggle_detections),
-                ("trigger", self._toggle_trigger),
+                (key, partial(self.do, call))
+                for key, call in (
+                    ("decode", self._toggle_decode),
+                    ("record", self._toggle_record),
+                    ("detections", self._toggle_detections),
+                    ("trigger", self._toggle_trigger),
+                )
             ],
         )
         self.plot.threshold_moved.connect(self._preview)
-        self.plot.threshold_chosen.connect(self.choose_threshold)
+        self.plot.threshold_chosen.connect(lambda up: self.do(lambda: self.choose_threshold(up)))
         self.threshold.moved.connect(self._preview)
-        self.threshold.chosen.connect(self.choose_threshold)
-        self.threshold.preset.connect(self.choose_preset)
+        self.threshold.chosen.connect(lambda up: self.do(lambda: self.choose_threshold(up)))
+        self.threshold.preset.connect(lambda name: self.do(lambda: self.choose_preset(name)))
         top, below = QHBoxLayout(), QHBoxLayout()
         for row, left, right in (
             (top, self.plot, self.now),
@@ -94,15 +99,9 @@ class RunPage(Page):
         self._look()
 
     def _least(self) -> None:
-        px = self.theme.px
-        widgets: list[tuple[QWidget, int]] = [
-            (self.plot, 190),
-            (self.now, 190),
-            (self.threshold, 280),
-            (self.switches, 300),
-        ]
-        for widget, height in widgets:
-            widget.setMinimumHeight(px(height))
+        panels: tuple[QWidget, ...] = (self.plot, self.now, self.threshold, self.switches)
+        for panel, height in zip(panels, (190, 190, 280, 300), strict=True):
+            panel.setMinimumHeight(self.theme.px(height))
 
     @property
     def running(self) -> bool:
@@ -170,7 +169,8 @@ class RunPage(Page):
         settings, live = self.session.settings, self._live_threshold()
         states = switch_states(self.session, self.decoding, runs=self.running)
         files = tuple(self.session.files("run", ".xdf")), tuple(self.session.files("report"))
-        seen = (settings, live, tuple(states.items()), files, len(self._moved), self.state())
+        jobs = [(one.running, one.stopping) for one in self.session.jobs.values()]
+        seen = (settings, live, tuple(states.items()), files, len(self._moved), self.state(), jobs)
         if seen == self._seen and not answers:
             return
         self._seen = seen
@@ -232,6 +232,11 @@ class RunPage(Page):
     def _offer(self) -> None:
         back = Action(say("run.take_back"), self.take_back, enabled=bool(self._moved), reason="")
         self.buttons = [back]
+        recorder = self.session.jobs.get("recorder")
+        if is_run(self.session) and recorder is not None and recorder.stopping:
+            closing = say("session.closing_file", name=Path(recorder.argv[1]).stem)
+            self.primary = Action(closing, self.end, enabled=False)
+            return
         if self.running or is_run(self.session):
             end = Action(say("run.end"), self.end, "Ctrl+End", reason=say("run.end_reason"))
             self.primary = end
@@ -243,6 +248,8 @@ class RunPage(Page):
             reason = say("run.needs_signal")
         elif self.session.running("recorder"):
             reason = say("run.calibration_runs")
+        elif self.session.running("decoder"):
+            reason = say("run.decoder_ends")
         self.primary = Action(say("run.start"), self.start, enabled=not reason, reason=reason)
         if self.session.settings.decoder is None:
             self.buttons = [Action(say("run.to_fit"), lambda: self.go.emit("fit")), back]
@@ -330,12 +337,8 @@ class RunPage(Page):
         if is_run(self.session):
             self.end()
         elif not self.session.running("recorder"):
-            self._start_recording()
-
-    def _start_recording(self) -> None:
-        if self.session.settings.signal is None:
-            raise SettingsError(say("run.needs_signal"))
-        start_run(self.session, self.expected)
+            name = start_recording(self.session)
+            self.says.emit(say("run.records", run=name))
         self._look()
 
     def _toggle_detections(self) -> None:

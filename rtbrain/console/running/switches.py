@@ -35,7 +35,9 @@ def switch_states(session: Session, decoding: Decoding, *, runs: bool) -> dict[s
     heard = decoding.history is not None and not decoding.gone
     can_send = runs and heard and bool(decoding.thresholds)
     sends = can_send and decoding.sends
-    ready = settings.decoder is not None and settings.signal is not None
+    there = settings.signal is not None
+    ready = there and settings.decoder is not None and not session.running("decoder")
+    closing = recorder is not None and recorder.stopping
     events = say("run.detections_on", name=events_name(outlet), n=decoding.n_detected)
     idle = say("run.detections_off" if can_send else "run.detections_none")
     to = say("run.trigger_to", where=describe_outputs(outputs))
@@ -46,7 +48,7 @@ def switch_states(session: Session, decoding: Decoding, *, runs: bool) -> dict[s
         "record": SwitchState(
             bool(file),
             say("run.record_on" if file else "run.record_off", file=file),
-            is_run(session) or (not file and ready),
+            not closing if is_run(session) else there and not file,
         ),
         "detections": SwitchState(sends, events if sends else idle, can_send),
         "trigger": SwitchState(

@@ -20,7 +20,7 @@ from rtbrain.console.setup.markers import MarkerNames, classes_of, target_of
 from rtbrain.console.setup.panel import embolden, panel_style
 from rtbrain.console.setup.streams import MARKERS, SIGNAL, StreamTable, rows_of
 from rtbrain.console.setup.ways import Ways
-from rtbrain.errors import RtbrainError, list_words
+from rtbrain.errors import list_words
 from rtbrain.processes import start_detached
 from rtbrain.stream_names import cues_name, markers_name
 from rtbrain.units import microvolts_per, require_voltage
@@ -304,10 +304,7 @@ class SetupPage(Page):
         self.changed.emit()
 
     def _do(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except RtbrainError as error:
-            self.says.emit(str(error))
+        self.do(call)
         if self._doctor is not None:
             self.draw_now()
 

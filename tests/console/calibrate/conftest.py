@@ -23,7 +23,7 @@ class Job:
 
     def __init__(self, name, argv):
         self.name, self.argv, self.running = name, tuple(argv), True
-        self.stopping = False
+        self.stopping = self.earlier = False
         self.progress, self.t_start, self.output, self.exit_code = {}, 0.0, (), None
 
 

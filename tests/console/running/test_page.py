@@ -269,9 +269,44 @@ def test_a_decoder_that_was_stopped_is_shown_as_off_at_once(page, session):
     running(page, sending=True)
     session.jobs["decoder"].stopping = True
     assert states(look(page)) == {
-        "decode": (False, True),
+        "decode": (False, False),  # until it has ended
         "record": (True, True),
         "detections": (False, False),
         "trigger": (False, False),
     }
     assert page.state() == ("look", "recording, not decoding")
+
+
+def test_the_switch_of_the_recording_starts_no_decoder_and_a_refusal_is_said(
+    page, session, monkeypatch
+):
+    started, said = [], []
+    monkeypatch.setattr(session, "start", lambda name, argv: started.append(name))
+    page.says.connect(said.append)
+    page.switches.switches["record"].click()
+    assert started == ["recorder"]
+    assert said == ["run-01 begins: it is recorded, and not decoded."]
+
+    def refuse(name, argv):
+        raise StreamError("no room")
+
+    monkeypatch.setattr(session, "start", refuse)
+    for key in ("record", "decode"):
+        page.switches.switches[key].click()
+    assert said[1:] == ["no room", "no room"]
+
+
+def test_while_a_run_is_closed_it_cannot_be_ended_again_and_a_decoder_that_ends_not_be_started(
+    page, session
+):
+    running(page)
+    session.jobs["recorder"].stopping = session.jobs["decoder"].stopping = True
+    look(page)
+    assert (page.primary.text, page.primary.enabled) == ("Closing run-01…", False)
+    page._end()
+    assert not session.jobs["recorder"].killed
+    session.jobs["recorder"].running = False
+    session.jobs["decoder"].running = True
+    look(page)
+    assert (page.primary.text, page.primary.enabled) == ("Start run", False)
+    assert page.primary.reason == "The decoder is ending; start again when it has."
