@@ -61,7 +61,6 @@ class Staged:
         row = StreamSummary("ward-amp", "EEG", "amp-1", "ward-pc", 32, 2048.0)
         self.choices = (row, replace(row, name="ward-amp-2")) if state == "choosing" else ()
         self.unit_judged = True
-        self.unit_judged = True
         self.wrong_unit = WrongUnit(1e6, "microvolts") if state == "unit" else None
         self.feeds = self._feeds()
 
