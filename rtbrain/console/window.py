@@ -339,6 +339,7 @@ class SessionWindow(QMainWindow):
         self._calls = {action.key: action.call for action in actions if action.enabled}
         for key in self._calls.keys() - self._shortcuts.keys() - {""}:
             self._shortcuts[key] = QShortcut(QKeySequence(key), self)
+            self._shortcuts[key].setAutoRepeat(False)  # a held key is one
             self._shortcuts[key].activated.connect(partial(self._press, key))
         for key, shortcut in self._shortcuts.items():
             shortcut.setEnabled(key in self._calls)

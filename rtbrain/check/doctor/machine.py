@@ -72,7 +72,7 @@ def check_disk(disk: Disk, expected: Expected, bytes_per_s: float) -> Check:
     hours = disk.free / bytes_per_s / 3600
     words: Words = {
         "free": _bytes(disk.free),
-        "hours": f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min",
+        "hours": _duration(hours),
         "need": f"{expected.hours:g} h"
         if expected.hours >= 1
         else f"{60 * expected.hours:.0f} min",

@@ -172,7 +172,7 @@ class FitPage(Page):
         others = [
             Action(say("fit.use", name=one.name), partial(self.use, one), right=True)
             for one in use.values()
-            if one is not suggested or found.answer != "yes"
+            if one is not suggested or suggested.answer != "yes"
         ]
         self.buttons = [again, compare, details, *others]
         if suggested.answer == "yes":

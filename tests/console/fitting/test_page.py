@@ -138,6 +138,15 @@ def test_of_two_decoders_the_simplest_that_is_not_shown_to_be_worse_is_suggested
     assert session.settings.decoder == encoder
 
 
+def test_each_decoder_has_one_button_where_the_newest_is_not_shown_to_be_better(page, session):
+    add_calibration(session)
+    add_decoder(session)
+    add_decoder(session, "streaming", answer="not shown", score=0.58)
+    assert look(page).primary.text == "Use linear"
+    uses = [one.text for one in (*page.buttons, page.primary) if one.text.startswith("Use ")]
+    assert sorted(uses) == ["Use encoder", "Use linear"]
+
+
 def test_a_fit_that_failed_says_why_in_one_line_and_can_be_begun_again(page, session):
     add_calibration(session)
     job = Runs("fit")
