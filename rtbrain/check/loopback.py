@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -235,6 +235,9 @@ class _Log:
         self._receiver.n_dropped += bool(item.suppressed)
         if self.receives and item.acknowledged and item.number:
             self._receiver(item.number)
+
+    def note(self, about: Mapping[str, object]) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import pylsl
 
@@ -17,6 +18,7 @@ from rtbrain.outlet.datagrams import open_osc, open_udp
 from rtbrain.outlet.serial_port import open_serial
 from rtbrain.outlet.trigger_log import TriggerLog, TriggerRow
 from rtbrain.outlet.trigger_worker import Job, TriggerOutput, Worker
+from rtbrain.stage import Sink
 from rtbrain.types import Detection, Quality
 
 _ARM_S = 6.0
@@ -24,6 +26,14 @@ _ARM_S = 6.0
 _MAX_SILENCE_S = 2.0
 # Stamps may lie in the future by the error of a sender's clock; beyond it, time has stepped back.
 _MAX_AHEAD_S = 1.0
+
+
+class DecisionLog(Sink[TriggerRow], Protocol):
+    """Where every decision is written down."""
+
+    def note(self, about: Mapping[str, object], /) -> None:
+        """Write down what is no decision, as a change of a threshold."""
+        ...
 
 
 class Triggers:
@@ -48,7 +58,7 @@ class Triggers:
     def __init__(
         self,
         outputs: Sequence[TriggerOutput],
-        log: TriggerLog | None,
+        log: DecisionLog | None,
         report: Callable[..., None],
         *,
         disarm_after_s: float = 5.0,
