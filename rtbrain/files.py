@@ -16,6 +16,8 @@ from typing import Any
 
 from rtbrain.errors import SettingsError
 
+# What reading the values of a file of another version, or of another hand, may raise.
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 EXISTS = "already exists; nothing was overwritten"
 _claims = ExitStack()
 _claimed: set[Path] = set()

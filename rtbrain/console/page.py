@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from rtbrain.console.folder import Session
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, one_line
+from rtbrain.view.alarms.model import Alarms
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme
+from rtbrain.view.theme import Theme, fill, plain_label
 
+Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 STEPS = ("setup", "calibrate", "fit", "run", "review")
 
 
@@ -111,3 +114,73 @@ class Page(QWidget):
     def state(self) -> tuple[str, str]:
         """Icon of the step, as of `paint_icon`, and one line, for the rail."""
         return "unchecked", say(f"step.{self.step}.not_begun")
+
+
+class BrokenPage(Page):
+    """Stands for a page that could not be made, and says why: the console goes on without it."""
+
+    def __init__(self, session: Session, theme: Theme, step: str, why: str) -> None:
+        super().__init__(session, theme)
+        self.step, self._why = step, say("session.page_broken", why=why)
+        label = plain_label(self._why)
+        label.setWordWrap(True)
+        fill(QVBoxLayout(self), label)
+
+    def state(self) -> tuple[str, str]:
+        """That it could not be made."""
+        return "fix", self._why
+
+
+def make_page(kind: type[Page], session: Session, theme: Theme) -> Page:
+    """The page of a step; where that fails, one that says so."""
+    try:
+        return kind(session, theme)
+    except Exception as error:  # noqa: BLE001: what a file of a session holds ends no console
+        return BrokenPage(session, theme, kind.step, _why(error))
+
+
+class Guard:
+    """Says what goes wrong in one line, so that it holds up nothing else.
+
+    Parameters
+    ----------
+    show : callable
+        Shows a line with an icon.
+    alarms : Alarms
+        Whose log has the line too.
+    """
+
+    def __init__(self, show: Callable[[str, str], object], alarms: Alarms) -> None:
+        self._show, self._alarms = show, alarms
+        self._said: set[str] = set()
+
+    def carry_out(self, name: str, call: Callable[..., object], *given: object) -> None:
+        """Call what may fail; what goes wrong in `name` is said once."""
+        try:
+            call(*given)
+        except Exception as error:  # noqa: BLE001: the alarm line goes on whatever a page does
+            self.say_once(say("session.part_failed", name=name, why=_why(error)))
+
+    def say_once(self, line: str) -> None:
+        """Say a line, unless it was said before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._show(line, "fix")
+            self._alarms.note("event", line)
+
+    def note_unexpected(self, report: Hook) -> Hook:
+        """An exception hook that says what went wrong in one line here too, beside `report`."""
+
+        def hook(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            report(kind, error, trace)
+            self._show(say("session.unexpected", what=_why(error)), "fix")
+
+        return hook
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, RtbrainError):
+        return one_line(error)
+    return f"{type(error).__name__}, {one_line(error)}"

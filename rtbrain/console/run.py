@@ -42,7 +42,7 @@ def run_session(folder: Path, *, theme: str | None = None, tour: bool = False) -
         window = SessionWindow(session, settings, theme=theme, marks=marks, tour=tour)
         doorbell.rung.connect(window.come_forward)
         doorbell.rung.connect(doorbell.answer)
-        sys.excepthook = window.note_unexpected(sys.excepthook)
+        sys.excepthook = window.guard.note_unexpected(sys.excepthook)
         handle_end(lambda *_: window.leave())
         window.resize(*_SIZE_PX)
         window.show()

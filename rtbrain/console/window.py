@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import TracebackType
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
@@ -15,7 +14,7 @@ from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton, open_in_
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
 from rtbrain.console.menus import ConsoleMenus
-from rtbrain.console.page import STEPS, Action, Page
+from rtbrain.console.page import STEPS, Action, Guard, Page, make_page
 from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
@@ -23,7 +22,7 @@ from rtbrain.console.setup.page import SetupPage
 from rtbrain.console.tour import TourBar
 from rtbrain.console.transport import Transport
 from rtbrain.console.watch import Watch
-from rtbrain.errors import RtbrainError, SettingsError, one_line
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.grid import MENU_PX
 from rtbrain.view.health.dialogs import log_lines
@@ -31,7 +30,7 @@ from rtbrain.view.health.indicators import origin_of
 from rtbrain.view.health.strip import OriginStrip
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import new_screenshot_path, save_screenshot
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, choose_theme, fill, plain_label, style_sheet
 from rtbrain.view.traces.small import SmallSignal
@@ -72,7 +71,7 @@ class SessionWindow(QMainWindow):
         self.live: ViewSession | None = None
         self._live_for: dict[str, str | None] = {}
         self._step = STEPS[0]
-        self.pages = {made.step: made for made in (page(session, self.theme) for page in PAGES)}
+        self.pages = {page.step: make_page(page, session, self.theme) for page in PAGES}
         self.watch, self.outputs = Watch(session), Outputs(session, self._tell)
         self.transport = Transport(self.watch, self.stop_outputs, self.theme)
         self.strip = OriginStrip(self, self.theme)
@@ -82,6 +81,7 @@ class SessionWindow(QMainWindow):
         self.small: SmallSignal | None = None
         self.live_button = KeyButton(self.theme, 30)
         self.bar = ActionBar(self.theme)
+        self.guard = Guard(self.bar.show_message, self.watch.alarms)
         self._shortcuts: dict[str, QShortcut] = {}
         self._calls: dict[str, Callable[[], object]] = {}
         self._build()
@@ -158,22 +158,27 @@ class SessionWindow(QMainWindow):
         for line in self.watch.news(self.session.poll()):
             self._tell(line, "fix")
         self._follow_settings()
-        now = lsl_clock()
+        now, update = lsl_clock(), None
         if self.live is not None:
             update = self.live.poll()
             now = update.now
             self.watch.take(update)
-            if self.small is not None:
-                self.small.take(update)
-            for page in self.pages.values():
-                page.take(update)
         self.outputs.poll(self.outputs_on)
-        self.transport.draw(self.outputs_on)  # alarms first, whatever a page does
+        self.transport.draw(self.outputs_on)  # before all that may fail
         for page in self.pages.values():
-            page.draw(now)
+            if update is not None:
+                self.guard.carry_out(page.title, page.take, update)
+            self.guard.carry_out(page.title, page.draw, now)
+        if self.session.problem:
+            self.guard.say_once(say("session.not_saved", why=self.session.problem))
+        self.guard.carry_out(say("session.title"), self._draw_rest, now, update)
+
+    def _draw_rest(self, now: float, update: SessionUpdate | None) -> None:
         if self.strip.show_origin("" if self.live is None else origin_of(self.live.feeds)):
             self._place_frame()
         if self.small is not None:
+            if update is not None:
+                self.small.take(update)
             if (bad := self.pages["setup"].bad) is not None:
                 self.small.judge(bad)
             self.small.draw(now)
@@ -279,20 +284,6 @@ class SessionWindow(QMainWindow):
         """Close the window without a question; what runs goes on."""
         self._leaving = True
         self.close()
-
-    def note_unexpected(
-        self, report: Callable[[type[BaseException], BaseException, TracebackType | None], object]
-    ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
-        """An exception hook that says what went wrong in one line here too, beside `report`."""
-
-        def hook(
-            kind: type[BaseException], error: BaseException, trace: TracebackType | None
-        ) -> None:
-            report(kind, error, trace)
-            what = f"{kind.__name__}, {one_line(error)}"
-            self.bar.show_message(say("session.unexpected", what=what), "fix")
-
-        return hook
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Ask what becomes of what runs; then close the streams."""

@@ -1,13 +1,15 @@
 """The frame of the console: steps, actions, questions and errors, with pages made for the test."""
 
 import gc
+import json
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QDialog
 
+from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
-from rtbrain.console.page import STEPS, Action
+from rtbrain.console.page import STEPS, Action, BrokenPage
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
 from tests.console.stub import Runs, Streams
@@ -158,9 +160,62 @@ def test_space_starts_nothing_and_enter_does(qtbot, window):
 
 def test_what_goes_wrong_in_the_window_is_one_line_in_it(window):
     reported = []
-    hook = window.note_unexpected(lambda *error: reported.append(error))
+    hook = window.guard.note_unexpected(lambda *error: reported.append(error))
     hook(ValueError, ValueError("a\nb"), None)
     assert (
         window.bar.message == "Something unexpected went wrong: ValueError, a b. What runs goes on."
     )
     assert len(reported) == 1
+
+
+def test_a_page_that_fails_at_each_poll_is_named_once_and_hides_no_alarm_and_no_other_page(
+    window, monkeypatch
+):
+    drawn, fails = [], window.pages["setup"]
+    monkeypatch.setattr(fails, "draw", lambda now: 1 / 0)
+    for name, part in (("transport", window.transport), ("review", window.pages["review"])):
+        monkeypatch.setattr(part, "draw", lambda *_, it=name: drawn.append(it))
+    window.poll()
+    window.poll()
+    assert drawn == ["transport", "review"] * 2
+    lines = [one.text for one in window.watch.alarms.log if "ZeroDivisionError" in one.text]
+    assert len(lines) == 1
+    assert fails.title in window.bar.message
+
+
+BROKEN = {
+    "session.json": {"version": 1, "plan": {"nonsense": 1, "duration_s": "x"}},
+    "calibration/calib-01.blocks.json": {"blocks": [dict.fromkeys(("t_wall", "start_s"))]},
+    "reports/run-01.json": {"duration_s": 1, "signal": {}},
+    "decoders/decoder-01/report.json": {"verdict": {"answer": "yes"}, "task": "classification"},
+    "decoders/decoder-01/manifest.json": {"mode": "linear"},
+}
+
+
+def test_a_session_of_other_hands_opens_and_all_that_cannot_be_read_is_said(qtbot, tmp_path):
+    for name in ("calibration/calib-01.xdf", "runs/run-01.xdf"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"XDF:")
+    for name, values in BROKEN.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(values))
+    (tmp_path / "calibration/calib-01.blocks.json").write_text('{"blocks": [{"text": null}]}')
+    session = Session(tmp_path)
+    session.start = lambda job, argv: None
+    window = SessionWindow(session, QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat))
+    qtbot.addWidget(window)
+    window.poll()
+    assert not any(isinstance(page, BrokenPage) for page in window.pages.values())
+    assert any("decoder-01" in line for line in window.pages["fit"].verdict()[2])
+    window.leave()
+
+
+def test_a_page_that_cannot_be_made_leaves_the_others(qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(FitPage, "_look", lambda self: [][0])
+    settings = QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat)
+    window = SessionWindow(Session(tmp_path / "s"), settings)
+    qtbot.addWidget(window)
+    window.poll()
+    icon, why = window.pages["fit"].state()
+    assert (icon, "IndexError" in why) == ("fix", True)
+    window.leave()

@@ -64,6 +64,7 @@ class Calibration:
         self._schedule: CueSchedule | None = None  # as the cue screen draws it too
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rtbrain-cue")
         self._sent: list[Future[Any]] = []
+        self._notes: dict[str, bool] = {}  # whether each was said
         self._counted_at, self._was_recording = 0.0, False
         self.display: int | None = None
         self.windowed = False
@@ -106,7 +107,17 @@ class Calibration:
         settings = self.session.settings
         classes = settings.classes if len(settings.classes) > 1 else _CLASSES
         values = {"classes": classes, "seed": 0} | (settings.plan or {})
-        return parse_settings(values, ScreenPlan, where=say("calibrate.plan.title"))
+        where = f"{self.session.folder}/session.json: {say('calibrate.plan.title')}"
+        try:
+            return parse_settings(values, ScreenPlan, where=where)
+        except SettingsError as error:
+            self._note(say("calibrate.plan.not_one", why=one_line(error)))
+            return ScreenPlan(classes=_CLASSES, seed=0)
+
+    def _note(self, line: str) -> None:
+        """Say a line once."""
+        if line not in self._notes:
+            self._notes[line] = False
 
     @property
     def classes(self) -> Sequence[str]:
@@ -236,7 +247,8 @@ class Calibration:
 
     def poll(self, now: float) -> list[str]:
         """Count what is over, and say what went wrong, one line each."""
-        said = []
+        said = [line for line, is_said in self._notes.items() if not is_said]
+        self._notes = dict.fromkeys(self._notes, True)
         if self.unrecorded and self.status.get("state") in ("cue", "break") and not self._sent:
             self.command("pause")  # what is shown now would be lost
         for sent in [one for one in self._sent if one.done()]:
@@ -295,7 +307,7 @@ class Calibration:
             if self.recording and job is not None and str(path) in job.argv:
                 self._count_for(path)
             else:
-                self.earlier += load_blocks(self._blocks_of(path))
+                self.earlier += self._load(path)
         self._was_recording = self.recording
         job = self.session.jobs.get("cue")
         if job is not None and job.running and "--plan" in job.argv:
@@ -315,7 +327,13 @@ class Calibration:
         settle_s = self.plan.settle_s if self.source == "screen" else 0.0
         self.file = path
         self.counter = BlockCounter(self._blocks_of(path), settle_s=settle_s)
-        self.counter.done = load_blocks(self._blocks_of(path))
+        self.counter.done = self._load(path)
+
+    def _load(self, path: Path) -> list[CountedBlock]:
+        blocks, file = load_blocks(self._blocks_of(path)), self._blocks_of(path)
+        if not blocks and file.exists() and b'"text"' in file.read_bytes():
+            self._note(say("calibrate.not_counted", file=file.name))
+        return blocks
 
     def _start_cues(self, path: Path) -> None:
         """Start the cue screen by a plan of its own, with a new seed, in a file."""

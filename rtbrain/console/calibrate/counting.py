@@ -10,7 +10,7 @@ from typing import Any
 
 from rtbrain.console.folder import IGNORE
 from rtbrain.errors import SettingsError
-from rtbrain.files import parse_json, strict_json, write_atomically
+from rtbrain.files import UNREADABLE, parse_json, strict_json, write_atomically
 from rtbrain.marks import (
     CUE_WORDS,
     DROPPED,
@@ -213,12 +213,19 @@ def blocks_file(recording: Path) -> Path:
     return recording.with_suffix(".blocks.json")
 
 
+def _block(values: Mapping[str, Any]) -> CountedBlock:
+    """A block from a file, an error of `UNREADABLE` where it is not one."""
+    t_wall, start_s, stop_s = (float(values[key]) for key in ("t_wall", "start_s", "stop_s"))
+    text, reason, lost_s = values["text"], values.get("reason", ""), values.get("lost_s", 0.0)
+    return CountedBlock(t_wall, start_s, stop_s, str(text), str(reason), float(lost_s))
+
+
 def load_blocks(path: Path) -> list[CountedBlock]:
     """Blocks of a calibration that was counted before; none where there is no such file."""
     try:
         values: Any = parse_json(path.read_bytes())
-        return [CountedBlock(**one) for one in values["blocks"]]
-    except (OSError, ValueError, TypeError, KeyError):
+        return [_block(one) for one in values["blocks"]]
+    except UNREADABLE:
         return []
 
 

@@ -1,5 +1,6 @@
 """The page Fit: a decoder is fitted, judged in words, and used, or more is recorded."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from rtbrain.console.calibrate.counting import blocks_file, load_blocks
 from rtbrain.console.fitting.results import (
     ICONS,
     Fitted,
+    broken_decoders,
     called,
     carriers,
     chance_of,
@@ -54,6 +56,7 @@ class FitPage(Page):
     def __init__(self, session: Session, theme: Theme) -> None:
         super().__init__(session, theme)
         self.decoders: list[Fitted] = []
+        self._broken: list[str] = []
         self._drawn_at = -1e9
         self._seen: object = None
         self._stages = Painted(theme, 28, self._paint_stages)
@@ -120,6 +123,7 @@ class FitPage(Page):
         self._seen = seen
         if not self._fitting:
             self.decoders = decoders_of(self.session)
+            self._broken = broken_decoders(self.session, self.decoders)
         for panel in (self._stages, self._verdict, self._scores, self._called, self._contacts):
             panel.update()
         result = self.shown is not None
@@ -257,10 +261,9 @@ class FitPage(Page):
         if job is None or not (self._fitting or self.shown is not None) or self._failed():
             return
         progress, end = job.progress, ""
-        if self._fitting and progress:
-            end = say("fit.left", time=_minutes(progress["left_s"]))
-        elif progress:
-            end = say("fit.took", time=_minutes(progress["elapsed_s"]))
+        seconds = progress.get("left_s" if self._fitting else "elapsed_s")
+        if isinstance(seconds, int | float) and math.isfinite(seconds):
+            end = say("fit.left" if self._fitting else "fit.took", time=_minutes(seconds))
         paint_stages(widget, painter, stages(progress, not self._fitting), end)
 
     def _paint_verdict(self, widget: Painted, painter: QPainter) -> None:
@@ -274,12 +277,13 @@ class FitPage(Page):
             return "checking", say("fit.fitting"), [say("fit.fitting_line"), *self._goes_on()]
         if failed := self._failed():
             return "fix", say("fit.failed"), [failed, say("fit.failed_line")]
+        broken = [say("fit.broken", names=list_words(self._broken))] if self._broken else []
         if found is None:
             why = self._why_not_ready()
-            lines = [why] if why else [say("fit.none_line"), *self._goes_on()]
+            lines = [*broken, why] if why else [*broken, say("fit.none_line"), *self._goes_on()]
             return "unchecked", say("fit.none"), lines
         word = say(f"fit.answer.{_key(found.answer)}")
-        return ICONS[found.answer], word, verdict_lines(found.report)
+        return ICONS[found.answer], word, [*verdict_lines(found.report), *broken]
 
     def _paint_scores(self, widget: Painted, painter: QPainter) -> None:
         if (found := self.shown) is not None:

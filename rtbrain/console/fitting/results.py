@@ -9,7 +9,7 @@ from typing import Any
 
 from rtbrain.console.commands import setting
 from rtbrain.console.folder import IGNORE, Session
-from rtbrain.files import parse_json
+from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.learn.fit.inputs import STAGES
 from rtbrain.learn.nulls import SHIFTED
 from rtbrain.learn.verdict import LARGE_OVERLAP, decisive
@@ -73,12 +73,30 @@ def decoders_of(session: Session) -> list[Fitted]:
     """Decoders of the session, in the order in which they were fitted; what is broken is not."""
     found = []
     for path in session.files("decoder"):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(*UNREADABLE):
             report = parse_json((session.folder / path / "report.json").read_bytes())
             manifest = parse_json((session.folder / path / "manifest.json").read_bytes())
-            if report["verdict"]["answer"] in ICONS:
-                found.append(Fitted(path.as_posix(), str(manifest["mode"]), report))
+            one = Fitted(path.as_posix(), str(manifest["mode"]), report)
+            if one.answer in ICONS and _can_be_shown(one):
+                found.append(one)
     return found
+
+
+def _can_be_shown(one: Fitted) -> bool:
+    """Whether all is there that the page shows; an error of `UNREADABLE` where it is not."""
+    report, split = one.report, one.report["split"]
+    verdict_lines(report), called(report, None), carriers(report), enough(report), chance_of(report)
+    return bool(score_rows(one)) and len(split["folds"]) > 0 and "embargo_s" in split
+
+
+def broken_decoders(session: Session, whole: Sequence[Fitted]) -> list[str]:
+    """Folders of decoders that hold a report which cannot be shown."""
+    known = {one.folder for one in whole}
+    return [
+        path.name
+        for path in session.files("decoder")
+        if path.as_posix() not in known and (session.folder / path / "report.json").exists()
+    ]
 
 
 def fit_command(session: Session, kind: str, files: Sequence[Path], out: Path) -> list[str]:
@@ -190,8 +208,9 @@ def stages(progress: Mapping[str, Any], finished: bool) -> list[tuple[str, str]]
     for number, name in enumerate(STAGES):
         icon = "fine" if finished or number < at else "checking" if number == at else "unchecked"
         text = say(f"fit.stage.{name}")
-        if number == at and not finished and progress.get("total"):
-            text += f" {min(99, round(100 * progress['done'] / progress['total']))} %"
+        share = _number(progress.get("done")) / (_number(progress.get("total")) or math.nan)
+        if number == at and not finished and math.isfinite(share):
+            text += f" {min(99, round(100 * share))} %"
         rows.append((icon, text))
     return rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbrain.console.folder import Session
-from rtbrain.files import parse_json
+from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.stream_names import is_manual_marks
 from rtbrain.view.texts import say
 
@@ -36,10 +36,14 @@ class FileRow:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Figures of a report; empty where there is none that can be read."""
-    with suppress(OSError, ValueError):
-        found = parse_json(path.read_bytes())
-        if isinstance(found, dict) and "duration_s" in found and "signal" in found:
+    """Figures of a report; empty where there is none that can be read, or of another version."""
+    with suppress(*UNREADABLE):
+        found: dict[str, Any] = parse_json(path.read_bytes())
+        if (
+            clock(found["duration_s"])
+            and key_figures(found, None)
+            and happenings(found) is not None
+        ):
             return found
     return {}
 
