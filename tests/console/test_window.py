@@ -204,6 +204,11 @@ def test_a_session_of_other_hands_opens_and_all_that_cannot_be_read_is_said(qtbo
     session.start = lambda job, argv: None
     window = SessionWindow(session, QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat))
     qtbot.addWidget(window)
+    said = window.pages["calibrate"].model.poll(0.0)
+    assert [("nonsense" in line, "calib-01.blocks.json" in line) for line in said] in (
+        [(True, False), (False, True)],
+        [(False, True), (True, False)],
+    )
     window.poll()
     assert not any(isinstance(page, BrokenPage) for page in window.pages.values())
     assert any("decoder-01" in line for line in window.pages["fit"].verdict()[2])

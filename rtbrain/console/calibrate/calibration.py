@@ -107,9 +107,8 @@ class Calibration:
         settings = self.session.settings
         classes = settings.classes if len(settings.classes) > 1 else _CLASSES
         values = {"classes": classes, "seed": 0} | (settings.plan or {})
-        where = f"{self.session.folder}/session.json: {say('calibrate.plan.title')}"
         try:
-            return parse_settings(values, ScreenPlan, where=where)
+            return parse_settings(values, ScreenPlan, where=say("calibrate.plan.title"))
         except SettingsError as error:
             self._note(say("calibrate.plan.not_one", why=one_line(error)))
             return ScreenPlan(classes=_CLASSES, seed=0)
@@ -307,7 +306,7 @@ class Calibration:
             if self.recording and job is not None and str(path) in job.argv:
                 self._count_for(path)
             else:
-                self.earlier += self._load(path)
+                self.earlier += load_blocks(self._blocks_of(path), self._note)
         self._was_recording = self.recording
         job = self.session.jobs.get("cue")
         if job is not None and job.running and "--plan" in job.argv:
@@ -327,13 +326,7 @@ class Calibration:
         settle_s = self.plan.settle_s if self.source == "screen" else 0.0
         self.file = path
         self.counter = BlockCounter(self._blocks_of(path), settle_s=settle_s)
-        self.counter.done = self._load(path)
-
-    def _load(self, path: Path) -> list[CountedBlock]:
-        blocks, file = load_blocks(self._blocks_of(path)), self._blocks_of(path)
-        if not blocks and file.exists() and b'"text"' in file.read_bytes():
-            self._note(say("calibrate.not_counted", file=file.name))
-        return blocks
+        self.counter.done = load_blocks(self._blocks_of(path), self._note)
 
     def _start_cues(self, path: Path) -> None:
         """Start the cue screen by a plan of its own, with a new seed, in a file."""

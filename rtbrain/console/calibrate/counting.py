@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from rtbrain.marks import (
 )
 from rtbrain.stream.triggers import TriggerEdges, parse_trigger
 from rtbrain.types import Chunk, Montage
+from rtbrain.view.texts import say
 
 ENOUGH = 20  # blocks of each class that a first fit should have
 LEAST = 10  # below, no fit can be better than chance for sure
@@ -220,12 +221,14 @@ def _block(values: Mapping[str, Any]) -> CountedBlock:
     return CountedBlock(t_wall, start_s, stop_s, str(text), str(reason), float(lost_s))
 
 
-def load_blocks(path: Path) -> list[CountedBlock]:
-    """Blocks of a calibration that was counted before; none where there is no such file."""
+def load_blocks(path: Path, note: Callable[[str], object] | None = None) -> list[CountedBlock]:
+    """Blocks of a calibration that was counted before; none, and a note, where none can be read."""
     try:
         values: Any = parse_json(path.read_bytes())
         return [_block(one) for one in values["blocks"]]
     except UNREADABLE:
+        if note is not None and path.exists():
+            note(say("calibrate.not_counted", file=path.name))
         return []
 
 
