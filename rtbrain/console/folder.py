@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -244,6 +245,15 @@ class Session:
         """What there is of a kind, relative to the folder, in order."""
         above = self.folder / FOLDERS[kind]
         return sorted(path.relative_to(self.folder) for path in above.glob(f"{kind}-*{suffix}"))
+
+
+def open_session(folder: Path) -> Session:
+    """The session in a folder; a new one sends by a name that no other session commands."""
+    is_new = not (folder.expanduser() / _SETTINGS).exists()
+    session = Session(folder)
+    if is_new:
+        session.change(outlet=f"rtbrain-{token_hex(2)}")
+    return session
 
 
 def _load(folder: Path) -> SessionSettings:

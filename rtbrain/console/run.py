@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication
 
-from rtbrain.console.folder import Session
+from rtbrain.console.folder import open_session
 from rtbrain.console.sole import sole_console
 from rtbrain.console.tour import set_up_tour
 from rtbrain.console.window import SessionWindow
@@ -36,7 +36,7 @@ def run_session(folder: Path, *, theme: str | None = None, tour: bool = False) -
             return False
         settings = QSettings("rtbrain", "session")
         marks = MarkOutlet("rtbrain-session", window=window_identity(settings))
-        session = Session(folder)
+        session = open_session(folder)
         if tour:
             set_up_tour(session)
         window = SessionWindow(session, settings, theme=theme, marks=marks, tour=tour)

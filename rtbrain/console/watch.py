@@ -94,7 +94,14 @@ class Watch:
         """What to say of jobs that have ended by themselves, and badly."""
         said = []
         for job in ended:
-            if job.name not in _NEWS or job.stopping or job.exit_code in (None, 0):
+            if job.name not in _NEWS or job.stopping or job.exit_code is None:
+                continue
+            if job.exit_code == 0:
+                if job.name == "decoder":
+                    what = say(f"session.jobs.{job.name}")
+                    said.append(
+                        say("session.ended_elsewhere", what=f"{what[:1].upper()}{what[1:]}")
+                    )
                 continue
             last = job.output[-1].removeprefix("rtbrain: ").rstrip(".") if job.output else ""
             why = say("session.killed") if job.exit_code == KILLED or not last else last

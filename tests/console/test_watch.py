@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import pytest
 
-from rtbrain.console.folder import Session
+from rtbrain.console.folder import Session, open_session
 from rtbrain.console.jobs import KILLED
 from rtbrain.console.watch import Watch
 from rtbrain.view.alarms.conditions import Situation
@@ -92,3 +92,17 @@ def test_markers_of_others_that_stop_are_no_alarm_where_the_cue_screen_gives_the
     watch._session.change(plan={"n_per_class": 20})
     watch.update()
     assert not watch.alarms.active
+
+
+def test_a_decoder_that_others_have_ended_is_said_and_one_that_was_asked_to_end_is_not(watch):
+    job = with_job(watch, "decoder", "decode")
+    job.end(0)
+    assert watch.news([job]) == ["A decoder has ended, and nobody here has asked for that."]
+    job.stopping = True
+    assert not watch.news([job])
+
+
+def test_two_new_sessions_send_by_names_of_their_own_and_keep_them(tmp_path):
+    names = [open_session(tmp_path / name).settings.outlet for name in ("a", "b", "a")]
+    assert names[0] == names[2] != names[1]
+    assert all(name.startswith("rtbrain-") for name in names)
