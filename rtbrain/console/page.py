@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from rtbrain.console.folder import Session
@@ -135,7 +135,7 @@ def make_page(kind: type[Page], session: Session, theme: Theme) -> Page:
     """The page of a step; where that fails, one that says so."""
     try:
         return kind(session, theme)
-    except Exception as error:  # noqa: BLE001: what a file of a session holds ends no console
+    except Exception as error:  # noqa: BLE001  # what a file of a session holds ends no console
         return BrokenPage(session, theme, kind.step, _why(error))
 
 
@@ -158,7 +158,7 @@ class Guard:
         """Call what may fail; what goes wrong in `name` is said once."""
         try:
             call(*given)
-        except Exception as error:  # noqa: BLE001: the alarm line goes on whatever a page does
+        except Exception as error:  # noqa: BLE001  # the alarm line goes on whatever a page does
             self.say_once(say("session.part_failed", name=name, why=_why(error)))
 
     def say_once(self, line: str) -> None:
@@ -184,3 +184,14 @@ def _why(error: BaseException) -> str:
     if isinstance(error, RtbrainError):
         return one_line(error)
     return f"{type(error).__name__}, {one_line(error)}"
+
+
+def focus_first(page: QWidget) -> None:
+    """Give the keyboard to the first control of a page that can take it."""
+    control = page.nextInFocusChain()
+    while control is not page:
+        reachable = control.focusPolicy() & Qt.FocusPolicy.TabFocus and control.isEnabled()
+        if reachable and control.isVisible() and page.isAncestorOf(control):
+            control.setFocus(Qt.FocusReason.TabFocusReason)
+            return
+        control = control.nextInFocusChain()

@@ -5,7 +5,14 @@ from functools import partial
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QMainWindow,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.closing import Closing
@@ -14,7 +21,7 @@ from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton, open_in_
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
 from rtbrain.console.menus import ConsoleMenus
-from rtbrain.console.page import STEPS, Action, Guard, Page, make_page
+from rtbrain.console.page import STEPS, Action, Guard, Page, focus_first, make_page
 from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
@@ -152,6 +159,9 @@ class SessionWindow(QMainWindow):
         self.rail.show_step(step)
         self.tour.show_step(step)
         self._show_actions()
+        focus = QApplication.focusWidget()
+        if focus is None or not self.page.isAncestorOf(focus):
+            focus_first(self.page)
 
     def poll(self) -> None:
         """Read the streams, look after the jobs, and show both."""

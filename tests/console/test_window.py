@@ -5,7 +5,7 @@ import json
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QDialog
+from PySide6.QtWidgets import QAbstractButton, QDialog, QWidget
 
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
@@ -38,6 +38,23 @@ def test_alt_and_a_number_show_each_step(qtbot, window):
         assert window.page.step == step
         assert window.page.isVisible()
         assert sum(page.isVisible() for page in window.pages.values()) == 1
+
+
+def test_the_keyboard_is_in_the_page_after_each_step(qtbot, window):
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    for number, step in enumerate(STEPS, 1):
+        window.rail.setFocus()
+        window.rail.findChildren(QAbstractButton)[0].setFocus()
+        qtbot.keyClick(window, str(number), modifier=ALT)
+        focus = window.focusWidget()
+        in_page = window.page.isAncestorOf(focus)
+        has_none = not any(
+            b.isEnabled() and b.isVisible() and b.focusPolicy() & Qt.FocusPolicy.TabFocus
+            for b in window.page.findChildren(QWidget)
+        )
+        assert in_page or has_none, step
+    assert not has_none
 
 
 def test_streams_are_opened_when_a_signal_is_chosen_and_again_for_another(window):
