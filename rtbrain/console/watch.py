@@ -85,7 +85,7 @@ class Watch:
             if heard.state == "none":  # it has only just begun
                 return replace(heard, file=self._file)
             return heard
-        if not (job.stopping or job.earlier) and job.exit_code in (KILLED, 2):
+        if not (job.stopping or job.earlier) and job.exit_code not in (None, 0):
             since = heard.since if heard.state == "failed" else now
             return replace(heard, state="failed", why="gone", since=since, file=self._file)
         return heard if heard.state == "other" else replace(heard, state="none")

@@ -24,13 +24,16 @@ def with_job(watch, name, *argv):
     return job
 
 
-def test_a_recorder_that_was_killed_is_an_alarm_at_once_and_no_longer_once_another_runs(watch):
+@pytest.mark.parametrize("exit_code", [KILLED, 1, 2])
+def test_a_recorder_that_nobody_ended_is_an_alarm_at_once_and_no_longer_once_another_runs(
+    watch, exit_code
+):
     job = with_job(watch, "recorder", "record", "runs/run-01.xdf")
     assert watch.update().recording.state == "none"  # its status is not heard yet
     assert {cell.key: cell.value for cell in watch.cells(watch.update())}[
         "recording"
     ] == "run-01.xdf"
-    job.end(KILLED)
+    job.end(exit_code)
     assert watch.update().recording.state == "failed"
     assert [alarm.key for alarm in watch.alarms.active] == ["recording_failed"]
     assert watch.news([job]) == [

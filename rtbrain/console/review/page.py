@@ -236,16 +236,25 @@ class ReviewPage(Page):
         inside = self.session.folder in (out.absolute(), *out.absolute().parents)
         if not self.out.text().strip() or not out.is_absolute() or inside:
             raise SettingsError(say("review.outside"))
-        labels = ["--subject", _label(about.code, "sub"), "--session", _label(about.session, "ses")]
-        labels += ["--task", _label(about.task, "task")]
+        subject, session = _label(about.code, "sub"), _label(about.session, "ses")
+        always = ["--subject", subject, "--session", session]
         if about.mains_hz is not None:
-            labels += ["--mains", str(about.mains_hz)]
+            always += ["--mains", str(about.mains_hz)]
         if about.signal is not None:
-            labels += ["--stream", about.signal.name]
-        self._exports = [
-            ["export", str(path), "--to", "bids", "--out", str(out), *labels, "--run", f"{n:02d}"]
-            for n, path in enumerate(self._recordings(), 1)
-        ]
+            always += ["--stream", about.signal.name]
+        self._exports = []
+        for path in self._recordings():
+            # Each keeps its task and number, whatever else is recorded later.
+            kind, number = path.stem.split("-")[:2]
+            task = _label(about.task, "task") + ("" if kind == "run" else kind)
+            made = f"sub-{subject}/ses-{session}/*/*_task-{task}_run-{number}_*.vhdr"
+            if not any(out.glob(made)):
+                of_file = ["--task", task, "--run", number]
+                self._exports.append(
+                    ["export", str(path), "--to", "bids", "--out", str(out), *always, *of_file]
+                )
+        if not self._exports:
+            raise SettingsError(say("review.all_exported", out=out))
         self._exported = 0
         self._next_export()
         self._shown = None

@@ -129,7 +129,7 @@ def test_the_export_names_what_the_session_knows_and_stays_outside_its_folder(
     (argv,) = page.session._started
     assert argv == [
         *("export", "runs/run-01.xdf", "--to", "bids", "--out", str(tmp_path / "bids")),
-        *("--subject", "07", "--session", "02", "--task", "speech", "--mains", "50"),
+        *("--subject", "07", "--session", "02", "--mains", "50", "--task", "speech"),
         *("--run", "01"),
     ]
     said = []
@@ -143,6 +143,22 @@ def test_the_export_names_what_the_session_knows_and_stays_outside_its_folder(
     page.session.jobs["export"].running, page.session.jobs["export"].exit_code = False, 0
     page.draw(32.0)
     assert said[1] == f"Exported 1 recordings into {tmp_path / 'bids'}."
+
+
+def test_a_later_export_adds_what_is_new_under_numbers_that_stay(page, folder, tmp_path):
+    page.out.setText(str(tmp_path / "bids"))
+    place = tmp_path / "bids/sub-07/ses-02/ieeg"
+    place.mkdir(parents=True)
+    (place / "sub-07_ses-02_task-speech_run-01_ieeg.vhdr").touch()
+    with pytest.raises(SettingsError, match="already"):
+        page.export()
+    calibration = folder / "calibration/calib-03.xdf"
+    calibration.write_bytes(b"")
+    page.export()
+    (argv,) = page.session._started
+    assert argv[1] == "calibration/calib-03.xdf"
+    assert argv[-4:] == ["--task", "speechcalib", "--run", "03"]
+    calibration.unlink()
 
 
 def test_nothing_recorded_is_said_and_nothing_can_be_exported(qtbot, tmp_path):
