@@ -29,6 +29,9 @@ class LabelSettings(Settings):
     """With classes: file of the plan that the cues were drawn from; it is drawn again for p."""
     names: dict[str, str] = Field(default_factory=dict)
     """The class, or the event, that a marker stands for, as {"1": rest, "2": speech}."""
+    marker_stream: str | None = Field(default=None, min_length=1)
+    """Name of the one marker stream that labels, where a recording holds several; a screen of cues,
+    which announces its plan, labels besides."""
     rules: Literal["neuroprobe", "published"] = "neuroprobe"
     """With task: windows of 1 s after a word (neuroprobe), or of 5 s around it (published)."""
 

@@ -19,9 +19,9 @@ from rtbrain.learn.evaluation_table import evaluation_scores
 from rtbrain.learn.fit.cross_validation import score_clock
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
+    events_that_label,
     ignore_note,
     label_windows,
-    named_events,
     open_recordings,
     resolve_tasks,
     virtual_session,
@@ -272,7 +272,7 @@ def recorded_decodes(
         features, _ = build_decoder(bundle, bundle.montage)
         delay_s, n_channels = features.neural_delay_s, features.signal.montage.n_channels
         decodes = _decodes(read, n_outputs, n_channels, delay_s)
-        events = named_events(read.events, labels.names)
+        events = events_that_label(read.events, labels)
     finally:
         read.close()
     label = partial(states_from_markers, events=events, classes=labels.classes, lag_s=delay_s)

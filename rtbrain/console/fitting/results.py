@@ -108,12 +108,14 @@ def fit_command(session: Session, kind: str, files: Sequence[Path], out: Path) -
         argv += ["--detect", settings.target]
     if settings.signal is not None:
         argv += ["--stream", settings.signal.name]
-    if settings.trigger is not None:
-        argv += ["--trigger", settings.trigger]
     if settings.mains_hz is not None:
         argv += ["--mains", str(settings.mains_hz)]
     if settings.scale != 1.0:
         argv += ["--scale", f"{settings.scale:g}"]
+    if settings.trigger is not None:
+        argv += ["--trigger", settings.trigger]
+    elif markers := settings.of_role("markers"):  # marks by hand may have the names of classes
+        argv += setting("labels.marker_stream", markers[0].name)
     names = {code: name for code, name in settings.markers.items() if name not in (IGNORE, code)}
     if names:
         argv += setting("labels.names", names)

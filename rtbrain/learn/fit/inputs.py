@@ -1,6 +1,6 @@
 """What `fit` and `evaluate` read: recordings, opened and labelled, as virtual live sessions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from rtbrain.learn.fit.labels import (
     targets_from_channel,
 )
 from rtbrain.live.play import VirtualSession
+from rtbrain.marks import is_plan
 from rtbrain.recording.braintreebank import open_trial
 from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
@@ -259,9 +260,16 @@ def label_windows(
     return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)
 
 
-def named_events(events: Sequence[Event], names: Mapping[str, str]) -> tuple[Event, ...]:
-    """Events under the names that their markers stand for."""
-    return tuple(replace(one, text=names.get(one.text, one.text)) for one in events)
+def events_that_label(events: Sequence[Event], labels: LabelSettings) -> tuple[Event, ...]:
+    """Events under the names that their markers stand for, of the stream that labels.
+
+    Those of a screen of cues, which announces its plan, label whatever stream is named; of a
+    recording without that stream, all do.
+    """
+    if any(one.stream == labels.marker_stream for one in events):
+        senders = {labels.marker_stream, *(one.stream for one in events if is_plan(one.text))}
+        events = [one for one in events if one.stream in senders]
+    return tuple(replace(one, text=labels.names.get(one.text, one.text)) for one in events)
 
 
 def resolve_tasks(
@@ -269,17 +277,18 @@ def resolve_tasks(
 ) -> tuple[Sequence[Recording], LabelSettings]:
     """Recordings whose events are those of a Brain Treebank task, where the labels name one.
 
-    Markers that have names are called by these.
+    Of markers, those of the stream that labels are left, by the names that they have.
 
     Raises
     ------
     SettingsError
         A recording is no trial of the Brain Treebank.
     """
-    if labels.task is None and labels.names:
-        named = [replace(one, events=named_events(one.events, labels.names)) for one in recordings]
-        return named, labels
     if labels.task is None:
+        if labels.names or labels.marker_stream is not None:
+            recordings = [
+                replace(one, events=events_that_label(one.events, labels)) for one in recordings
+            ]
         return recordings, labels
     names = (f"no {labels.task}", labels.task)
     with_events = []

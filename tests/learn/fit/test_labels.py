@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtbrain.config import LabelSettings, WindowSettings
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.inputs import label_windows, virtual_session
+from rtbrain.learn.fit.inputs import events_that_label, label_windows, virtual_session
 from rtbrain.learn.fit.labels import (
     Cues,
     cue_times,
@@ -17,6 +17,7 @@ from rtbrain.learn.fit.labels import (
     states_from_markers,
     targets_from_channel,
 )
+from rtbrain.marks import PLAN_MARKER
 from rtbrain.recording.open import read
 from rtbrain.recording.recording import Event
 
@@ -230,3 +231,22 @@ def test_how_long_a_moment_lasts_depends_on_rate_and_window() -> None:
             continue
         assert label_windows(*given, on_note=notes.append).rows.size == ends(8.0).size
         assert len(notes) == 1
+
+
+def test_markers_of_the_named_stream_label_and_those_of_a_screen_of_cues() -> None:
+    events = [
+        Event(1.0, 0.0, "1", stream="task"),
+        Event(2.0, 0.0, "speech", stream="marks by hand"),
+        Event(3.0, 0.0, PLAN_MARKER + "{}", stream="cues"),
+        Event(4.0, 0.0, "rest", stream="cues"),
+    ]
+    names, classes = {"1": "speech"}, ("rest", "speech")
+    labels = LabelSettings(classes=classes, names=names, marker_stream="task")
+    assert [one.text for one in events_that_label(events, labels)] == [
+        "speech",
+        PLAN_MARKER + "{}",
+        "rest",
+    ]
+    other = LabelSettings(classes=classes, names=names, marker_stream="another day")
+    assert len(events_that_label(events, other)) == 4
+    assert len(events_that_label(events, LabelSettings(classes=classes))) == 4
