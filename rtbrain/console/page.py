@@ -189,7 +189,7 @@ def _why(error: BaseException) -> str:
 def focus_first(page: QWidget) -> None:
     """Give the keyboard to the first control of a page that can take it."""
     control = page.nextInFocusChain()
-    while control is not page:
+    while control is not None and control is not page:
         reachable = control.focusPolicy() & Qt.FocusPolicy.TabFocus and control.isEnabled()
         if reachable and control.isVisible() and page.isAncestorOf(control):
             control.setFocus(Qt.FocusReason.TabFocusReason)
