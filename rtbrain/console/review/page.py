@@ -242,6 +242,8 @@ class ReviewPage(Page):
             always += ["--mains", str(about.mains_hz)]
         if about.signal is not None:
             always += ["--stream", about.signal.name]
+        if about.scale != 1.0:
+            always += ["--scale", f"{about.scale:g}"]
         self._exports = []
         for path in self._recordings():
             # Each keeps its task and number, whatever else is recorded later.

@@ -159,8 +159,10 @@ class SetupPage(Page):
         markers = {**settings.markers, code: name}
         if not name:
             del markers[code]
-        classes = classes_of(markers, settings.classes)
-        target = target_of(classes, settings.target)
+        classes, target = settings.classes, settings.target
+        if settings.plan is None:  # else its classes are those that are shown
+            classes = classes_of(markers, classes)
+            target = target_of(classes, target)
         self.session.change(markers=markers, classes=classes, target=target)
 
     def mend(self, fix: Fix) -> None:

@@ -161,6 +161,15 @@ def test_a_later_export_adds_what_is_new_under_numbers_that_stay(page, folder, t
     calibration.unlink()
 
 
+def test_the_export_holds_the_unit_that_was_set(page, tmp_path):
+    page.out.setText(str(tmp_path / "bids"))
+    page.session.change(scale=1e6)
+    page.export()
+    (argv,) = page.session._started
+    assert argv[argv.index("--scale") + 1] == "1e+06"
+    page.session.change(scale=1.0)
+
+
 def test_nothing_recorded_is_said_and_nothing_can_be_exported(qtbot, tmp_path):
     page = ReviewPage(Session(tmp_path), DARK)
     qtbot.addWidget(page)

@@ -143,6 +143,16 @@ def test_texts_become_classes_by_one_button(page):
     assert not page.markers.as_named.isVisible()
 
 
+def test_a_name_for_a_marker_leaves_the_classes_of_the_plan_of_cues_alone(page):
+    page.session.change(
+        plan={"classes": ["rest", "speech"]}, classes=("rest", "speech"), target="speech"
+    )
+    page.name_it("7", "artifact")
+    settings = page.session.settings
+    assert (settings.classes, settings.target) == (("rest", "speech"), "speech")
+    assert settings.markers == {"7": "artifact"}
+
+
 def test_a_trigger_channel_is_chosen_and_named_in_the_same_list(qtbot, page):
     choose(page, "task", "markers")
     choose(page, "amp", "signal")
