@@ -13,7 +13,7 @@ from rtbrain.console.folder import Session
 from rtbrain.console.window import SessionWindow
 from rtbrain.view.marks import MarkOutlet
 
-pytestmark = [pytest.mark.lsl, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.whole, pytest.mark.lsl, pytest.mark.timeout(900)]
 KEY = Qt.Key
 CTRL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
 PLAN = {"classes": ["rest", "speech"], "n_per_class": 8, "duration_s": [2.0, 3.0], "seed": 3}

@@ -123,12 +123,14 @@ def _alarms(label: str, found: Mapping[str, Any], rest_s: float) -> KeyFigure:
     if low is None or high is None:
         return KeyFigure(label, f"{n}", "", say("review.no_rest"))
     if not n:  # never "0 an hour" alone
-        line = say("review.no_alarm", minutes=_minutes(rest_s), high=f"{high:.2g}")
+        line = say("review.no_alarm", minutes=_minutes(rest_s), high=_rate(high))
         return KeyFigure(label, say("review.none"), "", line)
-    line = say(
-        "review.alarms_in", n=n, minutes=_minutes(rest_s), low=f"{low:.2g}", high=f"{high:.2g}"
-    )
-    return KeyFigure(label, f"{rate:.2g}", say("review.an_hour"), line)
+    line = say("review.alarms_in", n=n, minutes=_minutes(rest_s), low=_rate(low), high=_rate(high))
+    return KeyFigure(label, _rate(rate), say("review.an_hour"), line)
+
+
+def _rate(per_hour: float) -> str:
+    return f"{per_hour:.2g}" if per_hour < 10 else f"{per_hour:,.0f}"
 
 
 def _delay(label: str, found: Mapping[str, Any]) -> KeyFigure:
@@ -153,7 +155,11 @@ def happenings(report: Mapping[str, Any]) -> list[tuple[float, str, str]]:
         for a, b in report["signal"]["gaps_s"]
     ]
     found += [
-        (a, "look", say("review.invalid_for", seconds=f"{b - a:.0f}", why=why))
+        (
+            a,
+            "look",
+            say("review.invalid_for", seconds=f"{b - a:.0f}", why=why or say("review.stopped")),
+        )
         for a, b, why in along.get("invalid_s", [])
         if b - a >= 1
     ]

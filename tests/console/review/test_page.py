@@ -81,11 +81,17 @@ def test_scores_have_their_interval_and_count_and_no_alarms_are_never_a_bare_zer
     assert (alarms.value, alarms.unit) == ("none", "")
     assert alarms.line == "in 31 min; could be up to 30 an hour"
     assert (delay.value, delay.line) == ("0.43", "9 of 10 within 0.71 s")
+    found["false_alarms_per_hour_interval_95"] = [0.0, 2512.0]
+    *_, alarms, _ = key_figures(report, "speech")
+    assert alarms.line.endswith("up to 2,512 an hour")
 
 
 def test_gaps_marks_and_changes_of_the_threshold_are_listed_in_order(folder):
-    rows = happenings(report_of(folder))
+    report = report_of(folder)
+    report["along"]["invalid_s"] = [[1.0, 7.0, ""]]
+    rows = happenings(report)
     assert rows == sorted(rows)
+    assert (1.0, "look", "No valid decode for 6 s: the decoder did not run") in rows
     texts = [text for _, _, text in rows]
     assert "Mark: movement" in texts
     assert "Threshold changed: 0.70 0.75" in texts
