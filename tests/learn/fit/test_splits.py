@@ -96,7 +96,7 @@ def test_too_few_stretches_of_a_class_are_refused_with_their_count() -> None:
         block_folds(labelled(targets), n_folds=5, embargo_s=2)
     with pytest.raises(SettingsError, match=r"rest 1, speech 1: record more changes$"):
         block_folds(labelled(labels_of([50, 50])), n_folds=2, embargo_s=2)
-    with pytest.raises(SettingsError, match="embargo"):
+    with pytest.raises(SettingsError, match="with a gap between"):
         block_folds(labelled(targets), n_folds=2, embargo_s=500)
     with pytest.raises(SettingsError, match="2 or more"):
         block_folds(labelled(targets), n_folds=1, embargo_s=2)
