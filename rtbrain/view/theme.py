@@ -82,33 +82,6 @@ class Theme:
         font.setFeature(QFont.Tag("tnum"), 1)
         return font
 
-    # Names of the panels that are still to be redone.
-
-    @property
-    def background(self) -> str:
-        """Ground of plots."""
-        return self.bg0
-
-    @property
-    def foreground(self) -> str:
-        """Ink of text."""
-        return self.text
-
-    @property
-    def good(self) -> str:
-        """Ink of what is fine."""
-        return self.ok
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Inks of classes, the target first."""
-        return (self.accent, self.text, self.text2, self.faint, self.trace, self.trace2, self.line)
-
-    @property
-    def font_pt(self) -> float:
-        """Size of the type, pt."""
-        return 9.75 * self.scale
-
 
 DARK = Theme(
     name="dark",
@@ -203,14 +176,6 @@ def _luminance(colour: str) -> float:
 def large(theme: Theme) -> Theme:
     """Theme with type half as large again, legible from across the room."""
     return replace(theme, scale=1.5 * theme.scale, large=True)
-
-
-def scaled_font(widget: QWidget, theme: Theme, scale: float = 1.0, bold: bool = False) -> QFont:
-    """Font of a widget at a multiple of the theme's type size."""
-    font = QFont(widget.font())
-    font.setPointSizeF(theme.font_pt * scale)
-    font.setBold(bold)
-    return font
 
 
 def fill(

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -34,6 +35,15 @@ class Panel(QFrame):
         fill(QVBoxLayout(self), self.head, self.body, stretched=self.body, margins=(1, 1, 1, 1))
         self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(0)
+
+    def add_scrolled(self, inner: QWidget) -> None:
+        """Put a widget into the body that scrolls up and down, and takes no focus itself."""
+        area = QScrollArea(widgetResizable=True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        self.body.addWidget(area)
 
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""

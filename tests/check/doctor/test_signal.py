@@ -35,8 +35,8 @@ def brain():
 @pytest.mark.parametrize(
     ("per_uv", "told", "unit", "state", "finding", "value"),
     [
-        (1, "microvolts", None, "fine", "µV, told by the stream", None),
-        (1, "", None, "look", "no unit told", "µV"),
+        (1, "microvolts", None, "fine", "µV, stated by the stream", None),
+        (1, "", None, "look", "no unit stated", "µV"),
         (1, "", "uV", "fine", "µV, set by you", None),
         (1e-6, "microvolts", None, "fix", "1,000,000 times too small", "volts"),
         (1e-6, "microvolts", "volts", "fine", "volts, set by you", None),
@@ -98,7 +98,7 @@ def test_bad_contacts_are_named_with_their_reason_and_too_few_must_be_fixed(brai
 @pytest.mark.parametrize(
     ("pace", "lost", "state", "words"),
     [
-        (1.0, 0, "fine", "512.00 Hz measured, 512 Hz told"),
+        (1.0, 0, "fine", "512.00 Hz measured, 512 Hz stated"),
         (1.001, 0, "look", "512.51 Hz measured"),
         (0.98, 0, "fix", "501.76 Hz measured"),
         (1.0, 100, "look", "100 samples lost"),
