@@ -23,50 +23,16 @@ from rtbrain.errors import OutputError, RtbrainError, SettingsError, StreamError
 from rtbrain.live.control import send_command
 from rtbrain.live.detections import Gate, open_detections, session_detector, session_triggers
 from rtbrain.live.run import live_line
-from rtbrain.outlet import SignalOutlet
 from rtbrain.recording.export.run import BidsLabels, export_recording
 from rtbrain.recording.trigger_log import TRIGGER_COLUMNS
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Decode
+from rtbrain.types import Decode
 from tests.apps.program import rtbrain as program
-from tests.conftest import brain_like, montage_of, wait_until
+from tests.conftest import wait_until
 from tests.live.test_control import press_until
 from tests.outlet.test_triggers import INVALID, VALID
-from tests.test_live_equals_offline import bundle_of
 
 pytestmark = pytest.mark.lsl
-SFREQ_HZ = 2048.0
-MONTAGE = montage_of(8, SFREQ_HZ)
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle") / "linear"
-    bundle_of("linear", MONTAGE, folder)
-    return folder
-
-
-@pytest.fixture
-def name():
-    """Name of a stream that is sent while the test runs."""
-    name = f"out-{uuid.uuid4().hex[:12]}"
-    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
-    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
-    done = threading.Event()
-
-    def feed():
-        start_s, sent = lsl_clock(), 0
-        while not done.wait(0.02):
-            numbers = np.arange(sent, int((lsl_clock() - start_s) * SFREQ_HZ))
-            sent += numbers.size
-            outlet.push(Chunk(data[:, numbers % data.shape[1]], start_s + numbers / SFREQ_HZ))
-        outlet.close()
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    yield name
-    done.set()
-    thread.join()
 
 
 # The random readout crosses one half all the time.

@@ -1,64 +1,24 @@
 """`rtbrain decode --record`: two processes over real liblsl, neither of which ends the other."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rtbrain.outlet import SignalOutlet
-from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk
 from tests.apps.program import refused
-from tests.conftest import brain_like, montage_of, wait_until
+from tests.conftest import wait_until
+from tests.live.amplifier import SFREQ_HZ
 from tests.recording.xdf.fakes import read
 from tests.stream.receiving import lsl_source, marker_source
-from tests.test_live_equals_offline import bundle_of
 
 pytestmark = pytest.mark.lsl
-SFREQ_HZ = 2048.0
-MONTAGE = montage_of(8, SFREQ_HZ)
 WITHIN_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle") / "linear"
-    bundle_of("linear", MONTAGE, folder)
-    return folder
-
-
-@contextlib.contextmanager
-def sending(name):
-    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
-    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
-    done = threading.Event()
-
-    def feed():
-        start_s, sent = lsl_clock(), 0
-        while not done.wait(0.02):
-            due = int((lsl_clock() - start_s) * SFREQ_HZ)
-            numbers = np.arange(sent, due)
-            values = data[:, numbers % data.shape[1]]
-            outlet.push(Chunk(values, start_s + numbers / SFREQ_HZ, sent))
-            sent = due
-        outlet.close()
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 class Session:
@@ -108,12 +68,11 @@ def runs(pid):
 
 
 @pytest.fixture
-def live(bundle, tmp_path):
-    name = f"beside-{uuid.uuid4().hex[:12]}"
+def live(bundle, name, tmp_path):
     path = tmp_path / "session.xdf"
     command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--bundle", str(bundle)]
     command += ["--stream", name, "--name", name, "--record", str(path)]
-    with sending(name), subprocess.Popen(command) as process:
+    with subprocess.Popen(command) as process:
         try:
             yield Session(name, path, process)
         finally:

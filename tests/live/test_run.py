@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import rtbrain
@@ -16,47 +15,11 @@ from rtbrain.errors import SettingsError, StreamError
 from rtbrain.live.listen import LiveDecode
 from rtbrain.live.run import live_line, session_settings, supervise_decoder
 from rtbrain.live.session import LiveSession
-from rtbrain.outlet import SignalOutlet
-from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk
-from tests.conftest import brain_like, montage_of, wait_until
+from tests.conftest import wait_until
 from tests.stream.receiving import marker_source
-from tests.test_live_equals_offline import DELAY_S, bundle_of
+from tests.test_live_equals_offline import DELAY_S
 
-SFREQ_HZ = 2048.0
-MONTAGE = montage_of(8, SFREQ_HZ)
 WITHIN_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle") / "linear"
-    bundle_of("linear", MONTAGE, folder)
-    return folder
-
-
-@pytest.fixture
-def name():
-    """Name of a stream that is sent while the test runs."""
-    name = f"run-{uuid.uuid4().hex[:12]}"
-    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
-    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
-    done = threading.Event()
-
-    def feed():
-        start_s, sent = lsl_clock(), 0
-        while not done.wait(0.02):
-            numbers = np.arange(sent, int((lsl_clock() - start_s) * SFREQ_HZ))
-            sent += numbers.size
-            values = data[:, numbers % data.shape[1]]
-            outlet.push(Chunk(values, start_s + numbers / SFREQ_HZ))
-        outlet.close()
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    yield name
-    done.set()
-    thread.join()
 
 
 @pytest.mark.lsl
