@@ -239,6 +239,9 @@ class _Log:
     def note(self, about: Mapping[str, object]) -> None:
         pass
 
+    def move(self, path: Path) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

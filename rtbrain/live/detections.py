@@ -276,6 +276,12 @@ def open_detections(
     return DetectionSink(detector, outlet, on_event, triggers, changes, sending)
 
 
+def trigger_log_path(settings: DecodeSettings, record: Path | None) -> Path | None:
+    """Where decisions are logged: ``outputs.log``, or beside the recording; None for nowhere."""
+    beside = None if record is None else record.with_suffix(".jsonl")
+    return settings.outputs.log or beside
+
+
 @contextmanager
 def session_triggers(
     detector: Detector,
@@ -309,7 +315,7 @@ def session_triggers(
             name,
             bundle.manifest.labels,
             on_event,
-            log=None if record is None else record.with_suffix(".jsonl"),
+            log=trigger_log_path(settings, record),
             bundle_id=bundle.id,
             at_events=bundle.recipe.window.hop_s is None,
         )

@@ -174,6 +174,8 @@ def decode_on_screen(
     folder, turn = _bundle_folder(settings), turn or Turn()
     if record is not None and not turn.supervised:
         require_new_recording(record)
+    if record is not None and turn.recording is not None:
+        record = record.with_name(turn.recording)
     use_lsl_scope(settings.lsl_scope)
     stopping = stop_on_signals()
     bundle = read_bundle(folder)

@@ -26,6 +26,7 @@ from rtbrain.live.detections import (
     open_detections,
     session_detector,
     session_triggers,
+    trigger_log_path,
 )
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime, runtime_choice
@@ -237,6 +238,10 @@ class LiveSession:
         for event, fields in self._turn.news():  # of the recorder, which is on the screen already
             if self._status is not None:
                 self._status.emit(event, **fields)
+            if event == "record_started" and self._record is not None:
+                recording = self._record.with_name(fields["file"])
+                if log := trigger_log_path(self._settings, recording):
+                    self.triggers.move_log(log)
         if (summary := self._metrics.summary(lsl_clock())) and self._status is not None:
             self._status.emit("summary", **summary)
         if self._stopping.is_set() or lsl_clock() >= self._end_s:

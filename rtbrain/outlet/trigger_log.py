@@ -61,7 +61,8 @@ class TriggerLog:
     """Writes rows in a thread of its own: neither a disk nor a listener holds a decision up.
 
     In the file, the rows of each session follow a line about it, ``session``, which is no row; nor
-    is one about a ``threshold`` that was changed.
+    is one about a ``threshold`` that was changed. Where a recording goes on in another file, so
+    does the log.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class TriggerLog:
     ) -> None:
         self._report = report
         self._file: IO[str] | None = None
+        self._path = path
         if path is not None:
             try:
-                self._file = path.open("a", encoding="utf-8")  # a session that starts anew goes on
+                self._file = _opened(path)
             except OSError as error:
                 raise SettingsError(
                     f"outputs.log {path} cannot be made: {error.strerror}: choose another"
@@ -80,7 +82,9 @@ class TriggerLog:
         self._stream = SentStream(
             text_info(to, TRIGGERS_TYPE, to, origin="decoder", bundle_id=bundle_id)
         )
-        self._rows: queue.Queue[tuple[float, dict[str, object]] | None] = queue.Queue(_MAX_WAITING)
+        self._rows: queue.Queue[tuple[float, dict[str, object]] | Path | None] = queue.Queue(
+            _MAX_WAITING
+        )
         self.n_dropped = 0
         self._failed = self._given_up = False
         about = {
@@ -88,7 +92,8 @@ class TriggerLog:
             "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "t_began": float(pylsl.local_clock()),
         }
-        self._write(json.dumps({"session": about}))
+        self._head = json.dumps({"session": about})
+        self._write(self._head)
         self._thread: threading.Thread | None = threading.Thread(
             target=self._run, name="rtbrain-trigger-log", daemon=True
         )
@@ -101,6 +106,13 @@ class TriggerLog:
     def note(self, about: Mapping[str, object]) -> None:
         """Log what is no decision, as a change of a threshold: a line that is no row."""
         self._put(math.nan, finite(dict(about)))
+
+    def move(self, path: Path) -> None:
+        """Write what comes from now on into another file; one that cannot be made is reported."""
+        try:
+            self._rows.put_nowait(path)
+        except queue.Full:
+            self._report("trigger_log_failed", reason=f"it does not go on in {path.name}")
 
     def _put(self, at_s: float, values: dict[str, object]) -> None:
         try:
@@ -135,10 +147,27 @@ class TriggerLog:
 
     def _run(self) -> None:
         while (row := self._rows.get()) is not None and not self._given_up:
+            if isinstance(row, Path):
+                self._go_on_in(row)
+                continue
             at_s, values = row
             line = json.dumps(values, allow_nan=False, ensure_ascii=False)
             self._stream.outlet.push_sample([line], at_s)
             self._write(line)
+
+    def _go_on_in(self, path: Path) -> None:
+        if path == self._path:
+            return
+        try:
+            file = _opened(path)
+        except OSError as error:
+            self._failed_by(f"{path.name}: {one_line(error.strerror)}")
+            return
+        self._path, self._file, before = path, file, self._file
+        if before is not None:
+            with suppress(OSError):  # reported when it was written
+                before.close()
+        self._write(self._head)
 
     def _write(self, line: str) -> None:
         if self._file is None:
@@ -156,3 +185,7 @@ class TriggerLog:
         if not self._failed:
             self._report("trigger_log_failed", reason=reason)
         self._failed = True
+
+
+def _opened(path: Path) -> IO[str]:
+    return path.open("a", encoding="utf-8")  # a session that starts anew goes on

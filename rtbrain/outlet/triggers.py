@@ -35,6 +35,10 @@ class DecisionLog(Sink[TriggerRow], Protocol):
         """Write down what is no decision, as a change of a threshold."""
         ...
 
+    def move(self, path: Path, /) -> None:
+        """Write what comes from now on into another file."""
+        ...
+
 
 class Triggers:
     """Sink of detections that sends those that fire while it is armed, and logs every one.
@@ -244,6 +248,11 @@ class Triggers:
         if self._log is not None:
             self._log.note(about)
 
+    def move_log(self, path: Path) -> None:
+        """Log into another file from now on, where the recording goes on in another."""
+        if self._log is not None:
+            self._log.move(path)
+
     def _report_changes(self) -> None:
         """Report what has changed, in that order; a thread that is at it reports it for others."""
         while self._changes and self._reporting.acquire(blocking=False):
@@ -282,7 +291,7 @@ def open_triggers(
     bundle_id: str = "",
     at_events: bool = False,
 ) -> Triggers:
-    """Open the outputs of a session, disarmed, and its log, which `settings` may place elsewhere.
+    """Open the outputs of a session, disarmed, and its log.
 
     Raises an RtbrainError, with nothing left open, where an output or the log cannot be opened, or
     a code is that of an unknown label.
@@ -299,7 +308,7 @@ def open_triggers(
             if wanted is not None:
                 outputs.append(_open(wanted))
                 opened.callback(outputs[-1].close)
-        rows = TriggerLog(name, settings.log or log, report, bundle_id=bundle_id)
+        rows = TriggerLog(name, log, report, bundle_id=bundle_id)
         opened.pop_all()
     return Triggers(
         outputs, rows, report, disarm_after_s=settings.disarm_after_s, at_events=at_events

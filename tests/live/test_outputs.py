@@ -21,8 +21,16 @@ from rtbrain.config import DecodeSettings, parse_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import OutputError, RtbrainError, SettingsError, StreamError
 from rtbrain.live.control import send_command
-from rtbrain.live.detections import Gate, open_detections, session_detector, session_triggers
+from rtbrain.live.detections import (
+    Gate,
+    open_detections,
+    session_detector,
+    session_triggers,
+    trigger_log_path,
+)
 from rtbrain.live.run import live_line
+from rtbrain.live.session import LiveSession
+from rtbrain.live.supervision.turn import Turn
 from rtbrain.recording.export.run import BidsLabels, export_recording
 from rtbrain.recording.trigger_log import TRIGGER_COLUMNS
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -164,6 +172,31 @@ def test_detections_leave_once_they_are_switched_on_and_nothing_after_a_stop(bun
     for number in range(4):
         gate.push(number)
     assert sent == [0, 1]
+
+
+def test_the_log_has_the_name_of_the_recording_also_of_one_that_goes_on_in_another_file(
+    bundle, name, tmp_path
+):
+    values = {"stream": {"name": name}, "outlet": {"name": name}}
+    values["detect"] = {"speech": {"up": 0.5, "refractory_s": 0.05}}
+    settings = parse_settings(values, DecodeSettings, where="test")
+    turn = Turn(supervised=True)
+    logs = [tmp_path / f"{stem}.jsonl" for stem in ("run-2", "run-3")]
+    opened = read_bundle(bundle)
+    with LiveSession(settings, opened, record=tmp_path / "run-2.xdf", turn=turn) as session:
+        wait_until(lambda: session.triggers.n_suppressed >= 3)
+        assert not logs[1].exists()
+        turn.words.put(b'{"event": "record_started", "file": "run-3.xdf"}\n')
+        wait_until(lambda: logs[1].exists() and len(logs[1].read_text().splitlines()) > 3)
+    heads = [log.read_text().splitlines()[0] for log in logs]
+    assert heads[0] == heads[1]
+    assert sum(len(log.read_text().splitlines()) - 1 for log in logs) == (
+        session.triggers.n_suppressed
+    )
+    elsewhere = settings.model_copy(
+        update={"outputs": settings.outputs.model_copy(update={"log": tmp_path / "log"})}
+    )
+    assert trigger_log_path(elsewhere, tmp_path / "run.xdf") == tmp_path / "log"
 
 
 def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(

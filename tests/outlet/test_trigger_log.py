@@ -103,6 +103,26 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path, monkeypatch):
     assert not thread.is_alive()
 
 
+def test_where_a_recording_goes_on_in_another_file_so_does_the_log(tmp_path):
+    reasons = []
+    log = TriggerLog(
+        "x", tmp_path / "a.jsonl", lambda _, reason: reasons.append(reason), bundle_id="abc"
+    )
+    moves = (tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "absent" / "c.jsonl")
+    for number, path in enumerate(moves):
+        log.push(TriggerRow(number, detection(1.0)))
+        log.move(path)
+    log.push(TriggerRow(3, detection(1.0)))
+    log.close()
+    found = {}
+    for name in ("a", "b"):
+        about, *rows = map(json.loads, (tmp_path / f"{name}.jsonl").read_text().splitlines())
+        assert about["session"]["bundle"] == "abc"
+        found[name] = [row["number"] for row in rows]
+    assert found == {"a": [0, 1], "b": [2, 3]}
+    assert reasons == ["c.jsonl: No such file or directory"]
+
+
 def test_a_log_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"outputs\.log .*cannot be made"):
         TriggerLog("x", tmp_path / "absent" / "log.jsonl", lambda *_, **__: None)

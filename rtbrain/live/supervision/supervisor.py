@@ -55,6 +55,7 @@ class KeptRecorder:
         self._child: RecorderProcess | None = None
         self._started_s = self._due_s = 0.0
         self._notes: list[str] = []
+        self.path = free_recording(out)  # that it records into, or will
 
     def poll(self) -> None:
         """Start it if that is due, and pass on what it reports."""
@@ -70,13 +71,13 @@ class KeptRecorder:
             self._due_s = now + self._backoff.wait_s(now - self._started_s)
 
     def _start(self, now: float) -> None:
-        path, self._started_s = free_recording(self._out), now
+        self.path, self._started_s = free_recording(self._out), now
         try:
-            self._child = RecorderProcess(path, [*self._flags, *self._notes], self._report)
+            self._child = RecorderProcess(self.path, [*self._flags, *self._notes], self._report)
         except OSError as error:
             self._report("recorder", said=f"cannot be started: {error.strerror}")
             self._due_s = now + self._backoff.wait_s(0.0)
-        self._notes = ["--note", f"continues={path.name}"]
+        self._notes = ["--note", f"continues={self.path.name}"]
 
     def end(self) -> None:
         """Ask it to end, and wait for that up to 2 s."""
@@ -95,6 +96,7 @@ class KeptDecoder:
         self._spare: DecoderProcess | None = None
         self._due_s = 0.0
         self.found = False  # whether one of them has found its stream
+        self.recording: str | None = None  # name of the file that is recorded into
         self._spare_due_s = self._began_s + _SPARE_AFTER_S
         self._turn: dict[str, Any] = {"restarts": 0, "reason": "", "terminal": _at_a_terminal()}
 
@@ -128,7 +130,8 @@ class KeptDecoder:
             self._say(f"the decoder cannot be started: {error.strerror}; tried again")
             return
         self._spare_due_s = now + _SPARE_AFTER_S
-        self._current.begin(**self._turn, elapsed_s=now - self._began_s)
+        elapsed_s = now - self._began_s
+        self._current.begin(**self._turn, recording=self.recording, elapsed_s=elapsed_s)
 
     def _take_leave(self, code: int, now: float) -> None:
         """Of a decoder that crashed."""
@@ -192,11 +195,14 @@ def run(plan: str) -> int:
 
     def report_recorder(event: str, **fields: object) -> None:
         report(event, **fields)
-        if event == "record_failed":
+        if event == "record_started":
+            decoder.recording = str(fields["file"])
+        if event in ("record_started", "record_failed"):
             decoder.pass_on(event, fields)
 
     if chosen["out"] is not None:
         recorder = KeptRecorder(Path(chosen["out"]), chosen["flags"], report_recorder)
+        decoder.recording = recorder.path.name
     code = None
     with _terminal_restored():
         try:

@@ -29,6 +29,7 @@ class Turn:
     reason: str = ""  # how the last one ended
     elapsed_s: float = 0.0  # since the first began
     terminal: bool = False  # whether a person is there
+    recording: str | None = None  # name of the file that is recorded into
     supervised: bool = False
     watcher: StreamWatcher = field(default_factory=StreamWatcher)  # of the streams that are there
     words: "queue.Queue[bytes]" = field(default_factory=queue.Queue)  # of the supervisor

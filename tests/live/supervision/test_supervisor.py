@@ -108,7 +108,8 @@ def kept(monkeypatch):
 def test_the_spare_that_stands_by_takes_over_from_a_decoder_that_crashed(kept):
     poll, made, said = kept
     assert [one.spare for one in made] == [False]
-    assert made[0].turn == {"restarts": 0, "reason": "", "terminal": False, "elapsed_s": 0.0}
+    first = {"restarts": 0, "reason": "", "terminal": False, "recording": None, "elapsed_s": 0.0}
+    assert made[0].turn == first
     poll(4.0)
     assert len(made) == 1  # a spare would hold up the start
     poll(6.0)
@@ -116,8 +117,8 @@ def test_the_spare_that_stands_by_takes_over_from_a_decoder_that_crashed(kept):
     made[0].ended = -signal.SIGKILL
     poll(60.0)
     poll(60.05)
-    again = {"restarts": 1, "reason": "signal SIGKILL", "terminal": False, "elapsed_s": 60.05}
-    assert made[1].turn == again
+    again = {"restarts": 1, "reason": "signal SIGKILL", "elapsed_s": 60.05}
+    assert made[1].turn == first | again
     assert said == ["the decoder has crashed (signal SIGKILL); it is started again now, restart 1"]
 
 
@@ -131,7 +132,7 @@ def test_a_decoder_that_hangs_is_ended_and_started_again(kept):
 
 
 def test_the_recorder_begins_once_the_stream_is_found_and_its_end_is_in_the_status(monkeypatch):
-    made, polls = [], []
+    made, polls, names = [], [], []
 
     class Decoder(KeptDecoder):
         def __init__(self, *of):
@@ -142,6 +143,7 @@ def test_the_recorder_begins_once_the_stream_is_found_and_its_end_is_in_the_stat
         def poll(self):
             polls.append(len(recorders))
             self.found = len(polls) > 3
+            names.append(self.recording)
             return 0 if len(polls) > 6 else None
 
         def end(self):
@@ -149,11 +151,12 @@ def test_the_recorder_begins_once_the_stream_is_found_and_its_end_is_in_the_stat
 
     class Recorder:
         def __init__(self, out, flags, report):
-            self.report = report
+            self.report, self.path = report, out.with_stem("s-2")
 
         def poll(self):
             recorders.append(self)
             self.report("record_failed", code=-9)
+            self.report("record_started", file="s-3.xdf")
 
         def end(self):
             return
@@ -165,7 +168,12 @@ def test_the_recorder_begins_once_the_stream_is_found_and_its_end_is_in_the_stat
     plan = {"arguments": [], "out": "s.xdf", "flags": [], "state": "absent.state"}
     assert supervisor.run(json.dumps(plan)) == 0
     assert polls[:5] == [0, 0, 0, 0, 1]
-    assert made[0]._current.told[0] == {"event": "record_failed", "code": -9}
+    assert made[0]._current.told[:2] == [
+        {"event": "record_failed", "code": -9},
+        {"event": "record_started", "file": "s-3.xdf"},
+    ]
+    # So that what a decoder logs has the name of the recording.
+    assert names == ["s-2.xdf"] * 4 + ["s-3.xdf"] * 3
 
 
 def test_a_spare_that_ends_is_replaced_later_and_missed_by_nobody(kept):
@@ -315,11 +323,12 @@ def test_after_a_crash_outputs_are_armed_by_hand_alone(restarts, monkeypatch, tm
     monkeypatch.setattr(run, "read_bundle", lambda folder: None)
     monkeypatch.setattr(run, "stop_on_signals", lambda: lambda: False)
     settings = DecodeSettings(stream=StreamSettings(name="amp"), bundle=tmp_path)
-    turn = Turn(restarts=restarts, elapsed_s=4.0, supervised=True)
+    turn = Turn(restarts=restarts, elapsed_s=4.0, supervised=True, recording="s-2.xdf")
     run.decode_on_screen(settings, 10.0, tmp_path / "s.xdf", False, True, turn)
     assert given["arm"] is (restarts == 0)
     assert given["allow_late"] is (restarts > 0)
     assert given["duration_s"] == 6.0
+    assert given["record"] == tmp_path / "s-2.xdf"
 
 
 def test_a_signal_that_is_no_lsl_stream_is_said_not_to_be_recorded(monkeypatch, tmp_path, capsys):
