@@ -1,10 +1,13 @@
 """Thresholds of detections: chosen on some held-out stretches, and counted on others."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 
 from rtbrain.config import DetectSettings
 from rtbrain.learn.detection import GRACE_S, Detections, Timeline, written
@@ -15,7 +18,7 @@ from rtbrain.types import Ints
 LEAST_EVENTS = 20  # to choose thresholds by
 _FOUND, _WANTED = 0.95, 0.5  # share of events that few misses, and few alarms, should find
 _TAILS = (*(1 - np.geomspace(0.3, 0.0005, 9)), 1.0)  # of the values that are no event
-_PEAKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # and of the highest values within events
+_PEAKS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # and of the highest values within events
 _HOLDS_S = (0.0, 0.1, 0.3, 1.0)
 _GRID = (0.3, 0.95)  # of thresholds, in hundredths, for the curve
 _HYSTERESIS = 1.0  # between the logits of up and down
@@ -38,9 +41,10 @@ def propose_presets(timeline: Timeline, label: str, number: Ints) -> dict[str, A
     needed = LEAST_EVENTS if n >= LEAST_EVENTS else 2
     split = n_odd > 0 and n_even >= needed
     choose, rate = (even, odd) if split else (timeline, timeline)
-    tried = [_Tried(one, choose.count(label, one)) for one in _candidates(choose, label)]
+    count = partial(choose.count, label)
+    tried = [_Tried(one, count(one)) for one in _candidates(choose, label)]
     presets = {}
-    for name, chosen in _choose(tried).items():
+    for name, chosen in _choose(tried, count).items():
         presets[name] = {
             "settings": written(chosen.settings),
             "chosen": _brief(chosen.found),
@@ -113,29 +117,58 @@ def _down(up: float) -> float:
     return float(np.floor(1e4 * odds / (1 + odds)) / 1e4) or up
 
 
-def _choose(tried: Sequence[_Tried]) -> dict[str, _Tried]:
-    """Of few misses, balanced and few alarms those that do best; the quicker where they tie."""
+def _choose(
+    tried: Sequence[_Tried], count: Callable[[DetectSettings], Detections]
+) -> dict[str, _Tried]:
+    """Few misses, balanced and few alarms, each in the middle of the thresholds that do best."""
 
     def n_false(one: _Tried) -> int:
         return one.found.false_s.size
 
-    def late(one: _Tried) -> float:
-        delays = one.found.delays_s
-        return float(np.median(delays)) if delays.size else math.inf
+    def fewest(one: _Tried) -> tuple[int, int]:
+        return n_false(one), -one.found.n_found
 
     most = max(one.found.n_found for one in tried)
 
-    def finding(share: float) -> list[_Tried]:
+    def finding(share: float) -> Callable[[_Tried], tuple[float, ...]]:
         least = min(most, math.ceil(share * tried[0].found.n_events))
-        return [one for one in tried if one.found.n_found >= least]
+        return lambda one: (one.found.n_found < least, *fewest(one))
 
-    return {
-        "few_misses": min(finding(_FOUND), key=lambda one: (n_false(one), late(one))),
-        "balanced": min(tried, key=lambda one: (n_false(one) - one.found.n_found, late(one))),
-        "few_alarms": min(
-            finding(_WANTED), key=lambda one: (n_false(one), -one.found.n_found, late(one))
-        ),
+    ranks: dict[str, Callable[[_Tried], tuple[float, ...]]] = {
+        "few_misses": finding(_FOUND),
+        "balanced": lambda one: (n_false(one) - one.found.n_found,),
+        "few_alarms": finding(_WANTED),
     }
+    return {name: _middle(tried, rank, count) for name, rank in ranks.items()}
+
+
+def _middle(
+    tried: Sequence[_Tried],
+    rank: Callable[[_Tried], tuple[float, ...]],
+    count: Callable[[DetectSettings], Detections],
+) -> _Tried:
+    """The middle of the widest run of thresholds that rank lowest, at the shortest hold of these.
+
+    An end of the run is next to values that do worse: the next recording may well reach it.
+    """
+    best = min(map(rank, tried))
+    hold_s = min(one.settings.hold_s for one in tried if rank(one) == best)
+    of_hold = sorted(
+        (one for one in tried if one.settings.hold_s == hold_s), key=lambda one: one.settings.up
+    )
+    runs = [[*run] for ties, run in groupby(of_hold, lambda one: rank(one) == best) if ties]
+
+    def ends(run: Sequence[_Tried]) -> tuple[float, float]:
+        return float(logit(run[0].settings.up)), float(logit(run[-1].settings.up))
+
+    run = max(runs, key=lambda one: ends(one)[1] - ends(one)[0])
+    centre = sum(ends(run)) / 2
+    up = round(float(expit(centre)), 4)
+    settings = DetectSettings(up=up, down=_down(up), hold_s=hold_s)
+    between = _Tried(settings, count(settings))
+    if rank(between) <= best:
+        return between
+    return min(run, key=lambda one: abs(logit(one.settings.up) - centre))
 
 
 def default_detections(report: Mapping[str, Any]) -> dict[str, DetectSettings]:

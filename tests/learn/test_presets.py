@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from rtbrain.config import DetectSettings
-from rtbrain.learn.detection import Timeline
+from rtbrain.learn.detection import Detections, Timeline
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.score_table import report_tables
-from rtbrain.learn.presets import default_detections, detection_tables, propose_presets
+from rtbrain.learn.presets import (
+    _choose,
+    _Tried,
+    default_detections,
+    detection_tables,
+    propose_presets,
+)
 from rtbrain.types import Decode, Quality
 
 HOP_S, SLOT_S, LAG_S = 0.25, 20.0, 0.25
@@ -61,6 +67,35 @@ def test_presets_find_most_and_alarm_least_on_the_stretches_between() -> None:
     assert rates[0] > rates[2]
     assert few_alarms["chosen"]["n_found"] > 25  # the most that nothing false costs
     assert few_misses["n_found"] >= few_alarms["n_found"]
+
+
+def test_where_thresholds_do_equally_well_the_middle_between_rest_and_events_is_taken() -> None:
+    # Rest stays below 0.2 and every event reaches 0.9: all thresholds between are perfect.
+    for preset in proposed(60, heights=(0.9, 0.95), false=(0.1, 0.2))["presets"].values():
+        settings = preset["settings"]
+        assert settings["up"] == pytest.approx(0.6, abs=0.06)  # the mean of the two logits
+        assert 0.25 < settings["down"] < settings["up"]
+        assert settings.get("hold_s", 0) == 0
+        assert preset["chosen"]["n_found"] == preset["chosen"]["n_events"] == 30
+        assert preset["chosen"]["false_alarms"] == 0
+
+
+def test_the_middle_lies_in_one_run_of_thresholds_that_do_equally_well() -> None:
+    def tried(up: float, n_false: int, n_found: int) -> _Tried:
+        delays, false_s = np.full(10, 1.0), np.arange(float(n_false))
+        return _Tried(DetectSettings(up=up), Detections(0, 10, n_found, delays, false_s, 600.0))
+
+    ups = {0.2: (3, 8), 0.3: (3, 7), 0.5: (1, 6), 0.6: (1, 6), 0.9: (1, 6)}
+    made = [tried(up, *counts) for up, counts in ups.items()]
+
+    def count(settings: DetectSettings) -> Detections:
+        nearest = min(made, key=lambda one: abs(one.settings.up - settings.up))
+        return nearest.found
+
+    chosen = _choose(made, count)["balanced"]
+    assert 0.7 < chosen.settings.up < 0.8  # not between 0.2 and 0.9, of which 0.3 does worse
+    worse = tried(0.75, 5, 6).found
+    assert _choose(made, lambda settings: worse)["balanced"].settings.up == 0.6
 
 
 def test_what_is_counted_is_what_a_detector_gives_on_the_odd_stretches() -> None:
