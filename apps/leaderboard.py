@@ -33,7 +33,10 @@ def synthetic(
     minutes: Annotated[
         float, typer.Option("--minutes", help="Length of each of the 12 sessions.")
     ] = 12.0,
-    json: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", help="File for all figures; an interrupted run goes on from it."),
+    ] = None,
     png: Annotated[Path | None, typer.Option("--png", help="File for the picture.")] = None,
 ) -> None:
     """Six synthetic patients, two sessions each, six tasks of which the best AUC is known.

@@ -16,7 +16,14 @@ import torch
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.encoder import ChannelEncoder, PopT, load_encoder, random_encoder, trained_folders
+from rtbrain.encoder import (
+    ChannelEncoder,
+    PopT,
+    load_encoder,
+    random_encoder,
+    trained_folders,
+    weights_sha256,
+)
 from rtbrain.errors import CheckpointError, RecordingError
 from rtbrain.learn.fit.features import LinearStft, gather
 from rtbrain.learn.leaderboard.film import WINDOW_S
@@ -40,6 +47,7 @@ class EncoderRow:
 
     name: str
     model: ChannelEncoder
+    weights: str  # their SHA-256, or the seed that they were drawn with
 
 
 def load_rows(encoders: Sequence[str]) -> list[EncoderRow]:
@@ -56,7 +64,10 @@ def load_rows(encoders: Sequence[str]) -> list[EncoderRow]:
         if any(name == one.name for one in found):
             name = f"{name} {len(found) // 2 + 1}"
         random = random_encoder(model.sizes, _SEED)
-        found += [EncoderRow(name, model), EncoderRow(f"{name}, random init", random)]
+        found += [
+            EncoderRow(name, model, weights_sha256([folder])),
+            EncoderRow(f"{name}, random init", random, f"seed {_SEED}"),
+        ]
     return found
 
 

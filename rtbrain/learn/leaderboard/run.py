@@ -1,18 +1,21 @@
 """`rtbrain leaderboard synthetic`: sessions, features, cells, and what they show."""
 
+import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from rtbrain.errors import SettingsError
-from rtbrain.files import require_writable_file, strict_json, write_atomically
+from rtbrain.files import parse_json, require_writable_file, strict_json, write_atomically
 from rtbrain.learn.leaderboard.cells import (
     ACROSS_SESSIONS,
     ACROSS_SUBJECTS,
@@ -55,7 +58,10 @@ _DONOR = 1  # the participant whose second session trains for all others
 def run_synthetic(
     encoders: Sequence[str], seconds: float, json: Path | None, png: Path | None
 ) -> bool:
-    """Rank front ends and encoders, print and write it; whether the known answers were met."""
+    """Rank front ends and encoders, print and write it; whether the known answers were met.
+
+    The file `json` is written after each patient, and a run goes on from what it holds.
+    """
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
         raise SettingsError(
             f"--minutes: expected {_SECONDS[0] / 60:g} to {_SECONDS[1] / 60:g}, got "
@@ -65,17 +71,44 @@ def run_synthetic(
         if path is not None:
             require_writable_file(path, flag)
     rows = load_rows(encoders)
+    settings = {"seconds": seconds, "encoders": {row.name: row.weights for row in rows}}
+    cells = _stored(json, settings)
+    scored = {cell.subject for cell in cells}
     console = Console()
     # Two threads of ours fill two cores: more within each product would only wait for them.
     with threadpool_limits(1), show_progress(console) as on_progress:
-        cells = list(score_participants(draw_participants(), rows, seconds, on_progress))
+        for found in score_participants(draw_participants(), rows, seconds, on_progress, scored):
+            cells += found
+            if json is not None:
+                made = {"cells": [asdict(cell) for cell in cells]}
+                write_atomically(json, strict_json(settings | made))
     results = Results(cells, seconds)
     print_results(console, results)
     if json is not None:
-        write_atomically(json, strict_json(results_report(results)))
+        write_atomically(json, strict_json(settings | results_report(results)))
     if png is not None:
         draw_results(png, results)
     return results.met
+
+
+def _stored(path: Path | None, settings: dict[str, Any]) -> list[Cell]:
+    """Cells that a file holds of an earlier run with these settings."""
+    if path is None or not path.exists() or not path.stat().st_size:
+        return []
+    try:
+        found = parse_json(path.read_bytes())
+        if {key: found[key] for key in settings} == settings:
+            rows: list[dict[str, Any]] = [
+                {key: math.nan if value is None else value for key, value in one.items()}
+                for one in found["cells"]
+            ]
+            return [Cell(**row) for row in rows]
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise SettingsError(
+        f"--json {path}: holds no run of {settings['seconds'] / 60:g} minutes with these encoders "
+        "to go on with: name another file"
+    )
 
 
 def score_participants(
@@ -83,26 +116,33 @@ def score_participants(
     rows: Sequence[EncoderRow],
     seconds: float,
     on_progress: OnProgress = no_progress,
-) -> Iterator[Cell]:
-    """Cells of all participants; the next ones are prepared meanwhile.
+    scored: Collection[int] = (),
+) -> Iterator[list[Cell]]:
+    """Cells of each participant but those that were `scored`; the next are prepared meanwhile.
 
     Folds that lack a class, as short sessions have them, are left out.
     """
     donor: dict[str, Trained] = {}
-    # The donor comes first.
-    order = [participants[_DONOR], *(one for one in participants if one.number != _DONOR)]
+    order = [one for one in participants if one.number not in {_DONOR, *scored}]
+    if order or _DONOR not in scored:  # it comes first, and trains for the others
+        order.insert(0, participants[_DONOR])
     for number, (sessions, features) in enumerate(_prepared(order, rows, seconds, on_progress)):
+        own = sessions[0].participant.number
         by_focus = [_by_focus(*pair) for pair in zip(sessions, features, strict=True)]
+        cells: list[Cell] = []
         for task in (*TASKS, *QUARTERS, *VALUES):
             items = [task_items(session, task) for session in sessions]
-            yield from _within_subject(task, items, features)
-            if sessions[0].participant.number == _DONOR:
+            if own not in scored:
+                cells += _within_subject(task, items, features)
+            if own == _DONOR:
                 donor[task] = train(items[-1], by_focus[-1])
                 continue
-            for target, own in zip(items, by_focus, strict=True):
+            for target, of_target in zip(items, by_focus, strict=True):
                 folds = other_folds(donor[task].items, target)
-                yield from _scored(folds, ACROSS_SUBJECTS, task, donor[task], own)
+                cells += _scored(folds, ACROSS_SUBJECTS, task, donor[task], of_target)
         on_progress(number + 1, len(order), "readouts of patients")
+        if own not in scored:
+            yield cells
 
 
 def _prepared(

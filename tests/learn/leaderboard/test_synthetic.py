@@ -1,9 +1,11 @@
 """The leaderboard of synthetic patients: what it finds, checks, prints and writes."""
 
 import json
+import math
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from apps import leaderboard
 from rtbrain.encoder import random_encoder, save_encoder
 from rtbrain.encoder.models.model import sizes_of
 from rtbrain.errors import CheckpointError, SettingsError
+from rtbrain.files import strict_json
 from rtbrain.learn.leaderboard import run
 from rtbrain.learn.leaderboard.cells import CLOCK, IDEAL, ORDER, REGIMES, SHIFTED, SPLITS, Cell
 from rtbrain.learn.leaderboard.film import NOISE, TASKS
@@ -99,7 +102,12 @@ def test_tables_and_files_hold_every_row_and_the_ceilings(tmp_path: Path) -> Non
 
 def test_a_small_leaderboard_finds_what_is_there_and_nothing_else(monkeypatch: Any) -> None:
     monkeypatch.setattr(run, "TASKS", ("volume", NOISE))
-    cells = list(run.score_participants(draw_participants(2), [], 150.0))
+    two = draw_participants(2)
+    donor, other = run.score_participants(two, [], 150.0)
+    again = run.score_participants(two, [], 150.0, scored={1})  # a run that goes on
+    assert repr([*again]) == repr([other])  # where an error is NaN, too
+    assert not [*run.score_participants(two, [], 150.0, scored={0, 1})]
+    cells = [*donor, *other]
     assert {cell.row for cell in cells} == {IDEAL, LINEAR, STFT, FLOOR, CLOCK, ORDER, SHIFTED}
     assert {cell.regime for cell in cells} == set(REGIMES)
     assert {cell.split for cell in cells} == set(SPLITS)
@@ -120,6 +128,32 @@ def test_a_small_leaderboard_finds_what_is_there_and_nothing_else(monkeypatch: A
     assert mean(FLOOR, "volume, quarters") > 0.55
     assert mean(FLOOR, "volume, value") > 0.2
     assert abs(mean(FLOOR, NOISE) - 0.5) < 0.15
+
+
+def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path, monkeypatch: Any) -> None:
+    path, done = tmp_path / "scores.json", []
+    of = [[cell for cell in cells_of() if cell.subject == subject] for subject in range(6)]
+    of[0][0] = replace(of[0][0], error=math.nan)
+
+    def three(*given: Any) -> Iterator[list[Cell]]:
+        done.append(given[-1])
+        yield from (cells for cells in of[:3] if cells[0].subject not in given[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "score_participants", three)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_synthetic([], 900, path, None)
+    stored = path.read_bytes()
+    for seconds, encoders in ((800, []), (900, ["streaming"])):
+        with pytest.raises(SettingsError, match="to go on with: name another file"):
+            run.run_synthetic(encoders, seconds, path, None)
+    assert path.read_bytes() == stored
+    monkeypatch.setattr(run, "score_participants", lambda *given: done.append(given[-1]) or of[3:])
+    assert run.run_synthetic([], 900, path, None)
+    assert done == [set(), {0, 1, 2}]
+    found = json.loads(path.read_text())
+    assert found["cells"] == json.loads(strict_json([asdict(cell) for part in of for cell in part]))
+    assert found["checks"][0]["met"] is True
 
 
 @pytest.mark.parametrize(
