@@ -47,14 +47,19 @@ def test_with_every_window_its_own_block_the_error_is_delongs() -> None:
         assert found.low < found.score < found.high
 
 
-def test_cuts_lie_in_the_middle_of_the_commonest_class_and_every_event_stays_whole() -> None:
+def test_cuts_lie_where_the_commonest_class_ends_and_every_stretch_stays_whole() -> None:
     targets = np.zeros(600, np.int64)
     for start in (50, 150, 250, 400, 520):
         targets[start : start + 30] = 1
     blocks = stretch_blocks(labelled_as(targets), embargo_s=6.0)
     assert (blocks.n, blocks.unit) == (5, "pairs of stretches")
     edges = np.flatnonzero(np.diff(blocks.number)) + 1
-    assert edges.tolist() == [(80 + 150) // 2, (180 + 250) // 2, (280 + 400) // 2, (430 + 520) // 2]
+    assert edges.tolist() == [150, 250, 400, 520]
+    three = np.tile(np.repeat([0, 1, 2], (24, 20, 16)), 10).astype(np.int64)
+    number = stretch_blocks(labelled_as(three), embargo_s=6.0).number
+    of_stretch = np.split(number, np.flatnonzero(np.diff(three)) + 1)
+    assert {np.unique(one).size for one in of_stretch} == {1}
+    assert np.unique(number).size == 10
 
 
 def test_blocks_shorter_than_the_embargo_are_joined_and_none_spans_two_recordings() -> None:

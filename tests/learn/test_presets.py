@@ -170,7 +170,7 @@ def test_reports_of_three_classes_say_which_was_taken_for_which() -> None:
 
 
 def test_the_halves_of_an_event_that_spans_a_cut_are_no_rest() -> None:
-    """Stretches are cut in the middle of the commonest class, which may be the detected one."""
+    """Blocks may be cut within the events of an output."""
     times = np.arange(LAG_S, 600.0, HOP_S)
 
     def on(t_s):
