@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rtbrain.bundling import drift_input
 from rtbrain.config import LabelSettings
@@ -80,14 +81,16 @@ def calibrate_drift(
         return replace(bundle, report=bundle.report | {"drift": {"text": text}})
     snapshots: list[Snapshot] = []
     run: list[int] = []
-    for number, recording in enumerate(recordings):
-        what = f"drift {number + 1} of {len(recordings)}"
-        found = list(
-            _snapshots(bundle, recording, labels, names, len(recordings), what, on_progress)
-        )
-        snapshots += found
-        run += [number] * len(found)
-    model, report = fit_drift(snapshots, np.array(run, np.int64))
+    # On busy cores, threads that wait for each other cost small products far more than they save.
+    with threadpool_limits(1, "blas"):
+        for number, recording in enumerate(recordings):
+            what = f"drift {number + 1} of {len(recordings)}"
+            found = list(
+                _snapshots(bundle, recording, labels, names, len(recordings), what, on_progress)
+            )
+            snapshots += found
+            run += [number] * len(found)
+        model, report = fit_drift(snapshots, np.array(run, np.int64))
     if model is None:
         text = "Drift is not watched: too little of the recording is valid to calibrate it."
         return replace(bundle, report=bundle.report | {"drift": {"text": text}})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
@@ -213,5 +214,7 @@ def play_session(
         on_progress(session.n_read, n_samples, what)
         return session.clock() > until_s
 
-    pipeline.run(stop)
+    # As a live session: threads that wait for each other cost small products more than they save.
+    with threadpool_limits(1, "blas"):
+        pipeline.run(stop)
     return kept

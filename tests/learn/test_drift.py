@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import rtbrain
 from rtbrain.build import build_feature_pipeline
@@ -19,7 +20,6 @@ from rtbrain.decoder.drift import lost_limit, riemannian_distance
 from rtbrain.decoder.drift_input import DriftInput, Snapshot
 from rtbrain.errors import BundleError
 from rtbrain.learn.drift import REDUCED, calibrate_drift, fit_drift, gumbel_threshold
-from rtbrain.terminal import no_progress
 from rtbrain.types import Embedding, Floats, Quality, Window
 from tests.conftest import brain_like, cut, montage_of
 
@@ -107,6 +107,7 @@ def test_a_rate_is_promised_from_20_minutes_on_and_nothing_is_calibrated_on_less
 class Calibrated(NamedTuple):
     bundle: Bundle
     play: Callable[..., tuple[list[float], list[tuple[str, dict[str, Any]]]]]
+    blas_threads: set[int]  # while it was calibrated
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,14 @@ def calibrated() -> Calibrated:
     )
     bundle = Bundle(manifest, recipe, MONTAGE, tensors, {}, "")
     recording = rtbrain.read((signal(CALIBRATION_S, 1), SFREQ_HZ, MONTAGE.names))
-    return Calibrated(calibrate_drift(bundle, [recording], None, None, no_progress), play)
+    seen: set[int] = set()
+
+    def see(*progress: Any) -> None:
+        libraries = [] if seen else threadpool_info()
+        seen.update(one["num_threads"] for one in libraries if one["user_api"] == "blas")
+
+    with threadpool_limits(2, "blas"):
+        return Calibrated(calibrate_drift(bundle, [recording], None, None, see), play, seen)
 
 
 def play(
@@ -197,6 +205,10 @@ def other_patient(data: Floats) -> None:
 
 def hum(data: Floats) -> None:
     data += 60 * np.sin(2 * np.pi * 60 * np.arange(data.shape[1]) / SFREQ_HZ).astype(np.float32)
+
+
+def test_drift_is_calibrated_on_one_blas_thread(calibrated: Calibrated) -> None:
+    assert calibrated.blas_threads == {1}
 
 
 @pytest.mark.parametrize("change", [gain(2), gain(0.5), lose, other_patient, hum])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rtbrain.decoder import Bundle, read_bundle, write_bundle
 from rtbrain.errors import RecordingError, SettingsError
@@ -286,7 +287,8 @@ class FittedDecoder:
             bound = bind_session(self.bundle, session)
             chunks = chunks_of(bound, opened.n_samples, on_progress, "features")
             pipeline = cut_at_markers(pipeline, session.markers, self.bundle.recipe.coverage_floor)
-            found = gather(chunks, pipeline, {"": pipeline.encoder}, keep_channels="")
+            with threadpool_limits(1, "blas"):  # as `play_session` says
+                found = gather(chunks, pipeline, {"": pipeline.encoder}, keep_channels="")
         if not found.t_stop.size:
             raise RecordingError(
                 f"none of {found.n_invalid} windows is valid: the recording is shorter than a "

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rtbrain.build import SETTLING_S, build_feature_pipeline
 from rtbrain.bundling import model_of_bundle, normaliser_tensors
@@ -141,12 +142,13 @@ class SessionReader:
         for note in bound.binding.notes:
             self.on_note(f"the recording: {note}")
         hop_s = recipe.window.hop_s
-        part = gather(
-            chunks_of(bound, recording.n_samples, self.on_progress, what),
-            cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
-            {"": pipeline.encoder},
-            every=1 if hop_s is None else windows_apart(hop_s),
-        )
+        with threadpool_limits(1, "blas"):  # as `play_session` says
+            part = gather(
+                chunks_of(bound, recording.n_samples, self.on_progress, what),
+                cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
+                {"": pipeline.encoder},
+                every=1 if hop_s is None else windows_apart(hop_s),
+            )
         if not part.t_stop.size:
             raise RecordingError(
                 f"none of {part.n_invalid} windows is valid: the recording is shorter than a "
