@@ -17,7 +17,6 @@ from rtbrain.errors import RtbrainError, plain_text
 from . import COMMANDS
 
 USER_MISTAKE = 2
-INTERRUPTED = 130
 
 
 class _LazyGroup(TyperGroup):
@@ -35,6 +34,7 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = _load(args[0])
+            processes.interrupt_on_signals()
         return super().resolve_command(ctx, args)
 
 
@@ -86,7 +86,6 @@ def main() -> None:
 
 def _run() -> int:
     processes.end_with_parent()
-    processes.interrupt_on_signals()
     processes.default_lsl_scope()
     flags = SimpleNamespace(debug=False)
     try:
@@ -105,7 +104,7 @@ def _run() -> int:
     except Exit as error:
         return error.exit_code
     except (Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return processes.INTERRUPTED
     finally:
         # The interpreter looks for garbage once more on its way out: among the objects of torch
         # that takes half a second, of two that an end may take. Frozen ones it leaves alone.
@@ -118,7 +117,3 @@ def _say(message: str) -> None:
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     _say(f"unexpected {kind.__name__}: {error}; rtbrain --debug COMMAND shows where")
-
-
-if __name__ == "__main__":
-    main()

@@ -23,6 +23,7 @@ from rtbrain.files import write_atomically
 
 # Ctrl-C, the request to end, and the end of the terminal, which Windows lacks.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else []))
+INTERRUPTED = 130  # exit code
 _END_S = 5.0
 _LOOK_EVERY_S = 0.2
 _LAST_S = 10.0  # to close files, for a process whose parent is gone
@@ -31,6 +32,7 @@ _PARENT = "RTBRAIN_PARENT"
 _EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
 _detached: list[subprocess.Popen[bytes]] = []
 _parents: list[int] = []  # that this process ends with
+_exit_code_files: list[Path] = []  # that this process leaves its exit code in
 # What still writes into the folder has a few seconds to end.
 _KEEPER = """
 import os, shutil, sys, time
@@ -53,7 +55,7 @@ def start_command(
 ) -> subprocess.Popen[bytes]:
     """Start ``rtbrain ARGUMENTS`` as a child; Ctrl-C does not reach one in its own session."""
     return start_child(
-        [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+        [sys.executable, "-m", "rtbrain.apps", *arguments],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -77,7 +79,7 @@ def start_detached(
         detached = {"creationflags": new}
     with output.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+            [sys.executable, "-m", "rtbrain.apps", *arguments],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -92,14 +94,24 @@ def start_detached(
 @contextmanager
 def exit_code_file() -> Iterator[Callable[[int], None]]:
     """Leave an exit code for `start_detached`, if it started this process: 1 after an error."""
-    named = os.environ.pop(_EXIT_CODE_FILE, "")  # meant for this process, not for its children
     codes = [1]
+    _take_exit_code_file()
     try:
         yield codes.append
     finally:
-        if named:
-            with suppress(OSError):  # a disk that is full
-                write_atomically(Path(named), str(codes[-1]))
+        _leave_exit_code(codes[-1])
+
+
+def _take_exit_code_file() -> None:
+    named = os.environ.pop(_EXIT_CODE_FILE, "")  # meant for this process, not for its children
+    if named:
+        _exit_code_files.append(Path(named))
+
+
+def _leave_exit_code(code: int) -> None:
+    for path in _exit_code_files:
+        with suppress(OSError):  # a disk that is full
+            write_atomically(path, str(code))
 
 
 def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
@@ -252,6 +264,21 @@ def require_display(otherwise: str = "use --headless-png OUT.png, or ") -> None:
         return
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise SettingsError(f"no display: {otherwise}set DISPLAY")
+
+
+def end_on_signals() -> None:
+    """Let each of `END_SIGNALS` end this process at once and quietly, as nothing has begun.
+
+    This is for the time while libraries load: an exception raised inside their imports comes out
+    as any other, or not at all.
+    """
+    _take_exit_code_file()
+
+    def end(number: int, frame: object) -> None:
+        _leave_exit_code(INTERRUPTED)
+        os._exit(INTERRUPTED)
+
+    handle_end(end)
 
 
 def use_lsl_scope(scope: str) -> None:

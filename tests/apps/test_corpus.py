@@ -164,7 +164,7 @@ def test_brackets_in_labels_are_shown_as_they_are(tmp_path: Path) -> None:
 
 def test_a_killed_build_continues_to_the_same_corpus(tmp_path: Path) -> None:
     config = settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
-    command = [sys.executable, "-m", "rtbrain.apps.main", "corpus", "build", "--config"]
+    command = [sys.executable, "-m", "rtbrain.apps", "corpus", "build", "--config"]
     with subprocess.Popen([*command, config, "--out", "c"], stdout=subprocess.DEVNULL) as process:
         while not (tmp_path / "c/sessions/0001.part/shard-000.npy").exists():
             with contextlib.suppress(subprocess.TimeoutExpired):  # leaves it the processor

@@ -32,7 +32,7 @@ def test_a_fieldtrip_buffer_is_decoded_and_sigterm_ends_it(tmp_path: Path) -> No
     settings.write_text(
         f'stream: {{fieldtrip: "127.0.0.1:{server.port}"}}\noutlet: {{name: {name}}}\n'
     )
-    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    command = [sys.executable, "-m", "rtbrain.apps", "decode", "--config", str(settings)]
     process = subprocess.Popen([*command, "--bundle", str(tmp_path / "bundle")])
     done = threading.Event()
 

@@ -64,7 +64,7 @@ def test_each_marker_gives_one_decode_at_its_own_place(tmp_path: Path) -> None:
         f"stream: {{name: {name}, markers: {name}-markers, timeout_s: 30}}\n"
         f"outlet: {{name: {name}}}\nbundle: {tmp_path / 'bundle'}\n"
     )
-    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    command = [sys.executable, "-m", "rtbrain.apps", "decode", "--config", str(settings)]
     process = subprocess.Popen(command)
     cues_s: list[float] = []
     done = threading.Event()
@@ -161,7 +161,7 @@ def test_a_decoder_outlives_the_sender_of_its_markers(tmp_path: Path) -> None:
         chunks = cut(brain_like(4, int(150 * SFREQ_HZ), SFREQ_HZ), [41] * 7400, SFREQ_HZ)
         play(chunks, outlet.push, clock=lsl_clock, wait=time.sleep, stop=done.is_set)
 
-    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    command = [sys.executable, "-m", "rtbrain.apps", "decode", "--config", str(settings)]
     process = subprocess.Popen(command)
     sending = threading.Thread(target=send)
     sending.start()

@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.lsl
 def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path) -> None:
     report = tmp_path / "r.json"
-    command = [sys.executable, "-m", "rtbrain.apps.main", "demo", "--duration", "5"]
+    command = [sys.executable, "-m", "rtbrain.apps", "demo", "--duration", "5"]
     command += ["--channels", "12", "--report", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr

@@ -141,7 +141,7 @@ def test_a_distillation_that_was_stopped_resumes_to_the_bit(
     command = [
         sys.executable,
         "-m",
-        "rtbrain.apps.main",
+        "rtbrain.apps",
         *map(str, given(mine, corpus, teacher, cut)),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb"}

@@ -1,9 +1,11 @@
 """The program as a whole: mistakes, versions, what a bundle shows, live sessions that cannot be."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 from uuid import uuid4
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 import rtbrain as package
 from rtbrain.outlet import SignalOutlet
+from rtbrain.processes import start_detached
 from rtbrain.types import Montage
 from tests.apps.program import refused, rtbrain
 from tests.conftest import montage_of
@@ -22,7 +25,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "rtbrain.apps.main", "inspect", "no-such-bundle"]
+    command = [sys.executable, "-m", "rtbrain.apps", "inspect", "no-such-bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -31,10 +34,33 @@ def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None
 
 
 def test_debug_shows_the_traceback_of_a_mistake() -> None:
-    command = [sys.executable, "-m", "rtbrain.apps.main", "--debug", "inspect", "no-such-bundle"]
+    command = [sys.executable, "-m", "rtbrain.apps", "--debug", "inspect", "no-such-bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" in done.stderr
     assert done.returncode
+
+
+@pytest.mark.parametrize(
+    ("number", "library"),
+    [
+        (signal.SIGINT, "typer"),  # which the program itself loads
+        (signal.SIGINT, "numpy"),  # which the command loads
+        (signal.SIGTERM, "numpy"),
+    ],
+)
+def test_ctrl_c_while_libraries_load_ends_quietly(
+    tmp_path: Path, number: signal.Signals, library: str
+) -> None:
+    interrupted = (
+        f"import os\nos.kill(os.getpid(), {int(number)})\nraise ImportError('half loaded')\n"
+    )
+    (tmp_path / f"{library}.py").write_text(interrupted)
+    output, left = tmp_path / "output", tmp_path / "exit_code"
+    with mock.patch.dict(os.environ, {"PYTHONPATH": str(tmp_path)}):
+        child = start_detached(["streams"], tmp_path, output, left)
+    assert child.wait() == 130
+    assert output.read_text() == ""
+    assert left.read_text() == "130"
 
 
 @pytest.mark.parametrize(

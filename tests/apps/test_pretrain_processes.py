@@ -13,7 +13,7 @@ from tests.apps.pretraining import corpus_of, settings_of
 from tests.apps.program import rtbrain
 
 STEPS = 30
-MAIN = ("-m", "rtbrain.apps.main", "pretrain")
+MAIN = ("-m", "rtbrain.apps", "pretrain")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def record(tmp_path):
     processes = []
 
     def start(*flags):
-        command = [sys.executable, "-m", "rtbrain.apps.main", "record"]
+        command = [sys.executable, "-m", "rtbrain.apps", "record"]
         command += [str(tmp_path / "session.xdf"), *map(str, flags)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         processes.append(process)
@@ -127,7 +127,7 @@ def test_a_session_is_recorded_whole_and_sigterm_ends_it_with_footers(tmp_path, 
 def test_a_recorder_ends_when_its_parent_is_gone(tmp_path, name):
     code = (
         "import subprocess, sys, os; p = subprocess.Popen([sys.executable, '-m',"
-        " 'rtbrain.apps.main', 'record', sys.argv[1], '--stream', 'none', '--name', sys.argv[2],"
+        " 'rtbrain.apps', 'record', sys.argv[1], '--stream', 'none', '--name', sys.argv[2],"
         " '--parent', str(os.getpid())]); print(p.pid, flush=True); sys.stdin.read()"
     )
     path = tmp_path / "session.xdf"
@@ -147,7 +147,7 @@ def test_a_recorder_ends_when_its_parent_is_gone(tmp_path, name):
 @pytest.mark.lsl
 def test_a_terminal_that_is_closed_ends_a_recording_as_ctrl_c_does(tmp_path, name):
     path = tmp_path / "session.xdf"
-    command = [sys.executable, "-m", "rtbrain.apps.main", "record", str(path), "--stream", "none"]
+    command = [sys.executable, "-m", "rtbrain.apps", "record", str(path), "--stream", "none"]
     # A session of its own, whose terminal hangs up when the other end is closed.
     pid, terminal = pty.fork()
     if pid == 0:

@@ -288,7 +288,7 @@ def test_mistakes_are_told_before_anything_streams(
 
 def run(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "rtbrain.apps.main", "replay", *arguments],
+        [sys.executable, "-m", "rtbrain.apps", "replay", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

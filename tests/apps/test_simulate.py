@@ -26,7 +26,7 @@ def simulating(*arguments: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]
     name = f"sim-{uuid4().hex}"
     settings = ["--channels", "6", "--sfreq", str(SFREQ_HZ), *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-m", "rtbrain.apps.main", "simulate", "--name", name, *settings],
+        [sys.executable, "-m", "rtbrain.apps", "simulate", "--name", name, *settings],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

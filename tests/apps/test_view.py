@@ -83,7 +83,7 @@ def picture_of(tmp_path: Path, *flags: str) -> tuple[subprocess.CompletedProcess
     path = tmp_path / "a.png"
     environment = {key: value for key, value in os.environ.items() if key != "QT_QPA_PLATFORM"}
     done = subprocess.run(
-        [sys.executable, "-m", "rtbrain.apps.main", "view", "--headless-png", str(path), *flags],
+        [sys.executable, "-m", "rtbrain.apps", "view", "--headless-png", str(path), *flags],
         env=environment,
         capture_output=True,
         text=True,
@@ -165,7 +165,7 @@ def test_a_contact_marked_bad_lowers_the_decoders_coverage(tmp_path: Path) -> No
     labels = ",".join(montage.names)
     with (
         running(*sender, labels, stdout=subprocess.DEVNULL),
-        running("-m", "rtbrain.apps.main", "decode", *flags, stderr=subprocess.DEVNULL),
+        running("-m", "rtbrain.apps", "decode", *flags, stderr=subprocess.DEVNULL),
     ):
         decodes = lsl_source(name=f"{name}-decode", timeout_s=60)
         marks = MarkOutlet(name)

@@ -121,7 +121,7 @@ def test_what_is_killed_ends_alone_and_everything_else_is_joined_again(session):
     first = record(session)
     decode(session)
     console = subprocess.Popen(
-        [sys.executable, "-m", "rtbrain.apps.main", "session", str(session.folder)],
+        [sys.executable, "-m", "rtbrain.apps", "session", str(session.folder)],
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
         stderr=subprocess.DEVNULL,
     )

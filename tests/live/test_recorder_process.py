@@ -70,7 +70,7 @@ def runs(pid):
 @pytest.fixture
 def live(bundle, name, tmp_path):
     path = tmp_path / "session.xdf"
-    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--bundle", str(bundle)]
+    command = [sys.executable, "-m", "rtbrain.apps", "decode", "--bundle", str(bundle)]
     command += ["--stream", name, "--name", name, "--record", str(path)]
     with subprocess.Popen(command) as process:
         try:

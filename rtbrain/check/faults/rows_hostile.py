@@ -204,7 +204,7 @@ def _left_after(arguments: Sequence[str], n_children: int, number: int, place: P
     scratch.mkdir()
     with (place / "log").open("wb") as log:
         process = start_child(
-            [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+            [sys.executable, "-m", "rtbrain.apps", *arguments],
             env=os.environ | {"TMPDIR": str(scratch)},
             stdout=log,
             stderr=log,

@@ -93,7 +93,7 @@ def unit_text(name: str, arguments: Sequence[str]) -> str:
     return _UNIT.format(
         command=command[0],
         name=name,
-        start=" ".join(map(_word, [sys.executable, "-m", "rtbrain.apps.main", *command])),
+        start=" ".join(map(_word, [sys.executable, "-m", "rtbrain.apps", *command])),
         folder=_plain(str(Path.cwd())).replace("%", "%%"),
         environment="" if ours else f"Environment={_word(f'LSLAPICFG={settings}', dollar='$')}\n",
     )

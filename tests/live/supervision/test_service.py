@@ -34,7 +34,7 @@ def test_a_unit_is_written_shown_asked_about_and_removed(units, tmp_path):
     assert "systemctl --user daemon-reload && systemctl --user enable --now rtbrain-ward-3" in (
         done.stdout
     )
-    start = f'"{sys.executable}" "-m" "rtbrain.apps.main" "decode" "--restart" "--bundle"'
+    start = f'"{sys.executable}" "-m" "rtbrain.apps" "decode" "--restart" "--bundle"'
     assert f'ExecStart={start} "my bundle" "--stream" "50%%$$"\n' in text
     assert "Restart=on-failure\n" in text
     assert f"WorkingDirectory={tmp_path}\n" in text

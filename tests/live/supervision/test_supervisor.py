@@ -253,7 +253,7 @@ def test_a_killed_decoder_is_started_again_where_it_was_and_its_recording_goes_o
     saved.path.parent.mkdir(parents=True)
     # As if a supervisor had been killed a moment ago.
     saved.write(build_decoder(bundle, MONTAGE)[0].spectrogram.statistics)
-    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--restart"]
+    command = [sys.executable, "-m", "rtbrain.apps", "decode", "--restart"]
     command += ["--bundle", str(tmp_path / "bundle"), "--stream", name, "--name", name]
     command += ["--record", str(path), "--metrics", str(port := free_port())]
     with (
