@@ -33,7 +33,7 @@ def command(
     ] = None,
     view: Annotated[bool, typer.Option("--view", help="Show it in the live window.")] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", help="JSON file for the figures.")
+        Path | None, typer.Option("--report", help="New JSON file for the figures.")
     ] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="New folder for the decoder bundles.")

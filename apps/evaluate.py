@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from rtbrain.config.flags import Exclude, Kinds, RecordingRate, RecordingStream, Trigger, names_of
-from rtbrain.files import require_writable_file, strict_json, write_atomically
+from rtbrain.files import require_new_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
 from rtbrain.recording.playing import print_note
 from rtbrain.terminal import show_progress
@@ -46,12 +46,12 @@ def command(
         typer.Option("--decodes", help="Score this decode stream of the .xdf file too, as it was."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
+        Path | None, typer.Option("--report", help="New JSON file for the figures.")
     ] = None,
 ) -> None:
     """Replay a recording through the live decoder, as fast as it goes, and score its decodes."""
     if report is not None:
-        require_writable_file(report, "--report")
+        require_new_file(report, "--report")
     console = Console()
     with show_progress(console) as on_progress:
         scores = evaluate(

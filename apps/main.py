@@ -12,11 +12,11 @@ from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
 from rtbrain import processes
-from rtbrain.errors import RtbrainError, plain_text
+from rtbrain.errors import RtbrainError, plain_problem, plain_text
 
 from . import COMMANDS
 
-USER_MISTAKE = 2
+PROGRAM, USER_MISTAKE = "rtbrain", 2
 
 
 class _LazyGroup(TyperGroup):
@@ -91,15 +91,20 @@ def _run() -> int:
     try:
         if "--spare" in sys.argv:  # it must not hold up the decoder that it stands by for
             processes.at_low_priority(lambda: _load("decode"))
-        return app(standalone_mode=False, obj=flags) or 0
+        return app(standalone_mode=False, prog_name=PROGRAM, obj=flags) or 0
     except RtbrainError as error:
         if flags.debug:
             raise
         _say(str(error))
         return USER_MISTAKE
     except TyperException as error:
-        message = error.format_message().replace("Value error, ", "")
-        _say(f"{message} (rtbrain --help lists commands and flags)")
+        message = error.format_message()
+        # pydantic's, which --help need not load
+        if problems := getattr(error.__cause__, "errors", None):
+            message = message.replace(error.message, plain_problem(problems()[0]))
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else PROGRAM
+        _say(f"{message.rstrip('.')} ({command} --help lists what there is)")
         return USER_MISTAKE
     except Exit as error:
         return error.exit_code

@@ -17,9 +17,33 @@ The message is one line: what was expected, what was found, where, what to do. T
 prints it and exits with code 2.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _MAX_CHARS = 80
+# What pydantic says of a value, and our words for it.
+_EXPECTED = tuple(
+    (re.compile(theirs, re.DOTALL), ours)
+    for theirs, ours in (
+        (r"(?:Value error|Assertion failed), (.*)", r"\1"),
+        (r"Field required", "is missing"),
+        (r"Input should be a valid number.*", "expected a number"),
+        (r"Input should be a valid integer.*", "expected a whole number"),
+        (r"Input should be a valid boolean.*", "expected true or false"),
+        (r"Input should be a valid string.*", "expected a text"),
+        (r"Input should be a valid (?:list|tuple|set|frozenset).*", "expected a list"),
+        (r"Input should be (?:a valid dictionary|an object).*", "expected keys and values"),
+        (r"Input should be greater than or equal to (.*)", r"expected \1 or more"),
+        (r"Input should be less than or equal to (.*)", r"expected \1 or less"),
+        (r"Input should be greater than (.*)", r"expected more than \1"),
+        (r"Input should be less than (.*)", r"expected less than \1"),
+        (r"Input should be (.*)", r"expected \1"),
+        (r"String should have at least .*", "expected a text that is not empty"),
+        (r"\w+ should have at least (\d+) items?.*", r"expected \1 or more"),
+        (r"\w+ should have at most (\d+) .*", r"expected \1 or fewer"),
+    )
+)
 
 
 class RtbrainError(Exception):
@@ -84,7 +108,27 @@ def _cut(text: str, max_chars: int = _MAX_CHARS) -> str:
 
 def one_line(error: object) -> str:
     """What an error of a library says, on one line; its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    said = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return " ".join(str(said).split()) or type(error).__name__
+
+
+def plain_problem(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, of ``ValidationError.errors()``: where, expected, got."""
+    place = list(problem["loc"])
+    message = problem["msg"].rstrip(".")
+    for theirs, ours in _EXPECTED:
+        if found := theirs.fullmatch(message):
+            message = found.expand(ours)
+            break
+    if problem["type"] == "missing" and place and isinstance(place[-1], int):
+        message = f"value {place.pop() + 1} is missing"
+    # Of settings that disagree, the message names those that do.
+    disagree = problem["type"] == "value_error" and isinstance(problem["input"], Mapping)
+    value = f"{problem['input']!r:.80}"
+    said = problem["type"] == "missing" or ", got " in message or message.startswith(value)
+    got = "" if said or disagree else f", got {value}"
+    colon = "" if not place else " " if message == "is missing" else ": "
+    return f"{'.'.join(map(str, place))}{colon}{message}{got}"
 
 
 def list_words(words: Sequence[str], limit: int = 4) -> str:

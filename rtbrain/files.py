@@ -62,6 +62,13 @@ def require_writable_file(path: Path, flag: str) -> None:
     claim_output(path, flag)
 
 
+def require_new_file(path: Path, flag: str) -> None:
+    """As `require_writable_file`, and refuse a file that exists."""
+    require_writable_file(path, flag)
+    if path.exists():
+        raise SettingsError(f"{flag} {path} {EXISTS}: name a new file")
+
+
 def require_new_folder(folder: Path, flag: str) -> None:
     """Refuse a folder that exists or cannot be made by a SettingsError, before any work is done."""
     if folder.exists():

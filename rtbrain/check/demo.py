@@ -21,7 +21,7 @@ from rich.table import Table
 import rtbrain
 from rtbrain.config import DemoSettings, Recipe, load_settings, parse_settings
 from rtbrain.errors import StreamError
-from rtbrain.files import require_new_folder, require_writable_file, write_atomically
+from rtbrain.files import require_new_file, require_new_folder, write_atomically
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.learn.metrics import score_classes, states_at
 from rtbrain.processes import require_display, require_running, running_command, scratch_folder
@@ -236,7 +236,7 @@ def run_demo(
     if view:
         require_display()
     if report is not None:
-        require_writable_file(report, "--report")
+        require_new_file(report, "--report")
     if keep is not None:
         require_new_folder(keep, "--keep")
     chosen = settings.mode

@@ -17,7 +17,7 @@ from rtbrain.config.front_end import Settings
 from rtbrain.config.live import DecodeSettings, DemoSettings
 from rtbrain.config.recipe import Recipe
 from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSettings
-from rtbrain.errors import SettingsError, one_line
+from rtbrain.errors import SettingsError, one_line, plain_problem
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -45,10 +45,12 @@ def find_settings(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    raise SettingsError(
-        f"no settings {name_or_path!r}: name a file, or one of {', '.join(ready)}"
-        f"{_nearest(name_or_path, ready)}"
-    )
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder: expected a YAML file")
+    if path.suffix or len(path.parts) > 1:
+        raise SettingsError(f"there is no file {path}: check the path")
+    names = _nearest(name_or_path, ready) or f": name a file, or one of {', '.join(ready)}"
+    raise SettingsError(f"there are no ready-made settings {name_or_path!r}{names}")
 
 
 def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
@@ -73,7 +75,8 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     except (ValueError, OSError) as error:
         raise SettingsError(f"{path.name}: not readable as YAML: {one_line(error)}") from error
     if not isinstance(values, dict):
-        raise SettingsError(f"{path.name}: expected keys and values, got {type(values).__name__}")
+        got = "nothing" if values is None else "a list" if isinstance(values, list) else "a text"
+        raise SettingsError(f"{path.name}: expected keys and values (key: value), got {got}")
     return values, path.name
 
 
@@ -83,6 +86,13 @@ def parse_yaml(text: str | bytes) -> Any:
         raise ValueError(f"longer than {_MAX_BYTES} bytes")
     try:
         return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        what = "a tab, where blanks indent" if "'\\t'" in str(error.problem) else error.problem
+        raise ValueError(f"{where}{what}") from error
+    except yaml.reader.ReaderError as error:
+        raise ValueError("it is not plain text") from error
     except (yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(one_line(error)) from error
 
@@ -126,19 +136,14 @@ def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: 
         problems = error.errors(include_url=False)
         # A misspelt key also leaves the right one missing: report the misspelling.
         first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-        key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
+            key = ".".join(str(part) for part in first["loc"])
             names = _keys_beside(model, first["loc"])
             hint = _nearest(str(first["loc"][-1]), names)
             raise SettingsError(
                 f"{where}: unknown key {key}{hint or '; known are ' + ', '.join(names)}"
             ) from error
-        message = first["msg"].removeprefix("Value error, ")
-        # Of settings that disagree, the message names those that do.
-        disagree = first["type"] == "value_error" and isinstance(first["input"], dict)
-        said = first["type"] == "missing" or ", got " in message or disagree
-        got = "" if said else f", got {first['input']!r:.80}"
-        raise SettingsError(f"{where}: {key or 'settings'}: {message}{got}") from error
+        raise SettingsError(f"{where}: {plain_problem(first)}") from error
 
 
 def _nearest(word: str, known: list[str]) -> str:

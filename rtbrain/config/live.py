@@ -3,11 +3,18 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from rtbrain.config.detect import DetectSettings, Preset
 from rtbrain.config.front_end import Settings
-from rtbrain.config.outputs import OutputSettings
+from rtbrain.config.outputs import MAX_PORT, OutputSettings
 
 
 class StreamSettings(Settings):
@@ -31,7 +38,7 @@ class StreamSettings(Settings):
     """Name of the streams in which live windows send contacts marked bad manually; null: none."""
     mark_senders: tuple[str, ...] | None = None
     """Source ids or hosts whose manual marks count, each as the operator's; null: everybody's."""
-    fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
+    fieldtrip: str | None = None
     """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
     mne_client: str | None = Field(default=None, min_length=1)
     """Source id of an LSL stream to read by mne-realtime's LSLClient instead."""
@@ -43,6 +50,15 @@ class StreamSettings(Settings):
     """Unit of a FieldTrip buffer or of an mne-realtime client, which report none."""
     names: tuple[str, ...] | None = None
     """Channel labels of a FieldTrip buffer whose header has none."""
+
+    @field_validator("fieldtrip")
+    @classmethod
+    def _host_and_port(cls, address: str | None) -> str | None:
+        if address is not None:
+            host, _, port = address.partition(":")
+            if not (host.split() == [host] and port.isdecimal() and int(port) <= MAX_PORT):
+                raise ValueError("expected HOST:PORT, such as 127.0.0.1:1972")
+        return address
 
     @model_validator(mode="after")
     def _one_stream(self) -> "StreamSettings":
@@ -104,7 +120,7 @@ class DecodeSettings(Settings):
     """What runs the encoder; auto takes what rtbrain compile chose, otherwise torchscript."""
     precision: Literal["fp32", "bf16", "int8"] | None = None
     """Precision of the channel encoder; by default what rtbrain compile chose, otherwise fp32."""
-    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)
     """Serve counts and latencies for Prometheus on this port of this machine."""
     lsl_scope: Literal["machine", "link", "site"] = "machine"
     """How far LSL looks: this machine, its network link, or the whole site."""

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt
 
 from rtbrain.config.front_end import Settings
 
-_MAX_PORT = 65_535
+MAX_PORT = 65_535
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -16,7 +16,7 @@ def parse_address(text: str) -> tuple[str, int]:
     inner = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     known = colon and inner and (inner == host) == (":" not in inner)
     plain = inner.isascii() and inner.isprintable() and not set(inner) & set(" /@[]")
-    if not (known and plain and port.isdecimal() and 0 < int(port) <= _MAX_PORT):
+    if not (known and plain and port.isdecimal() and 0 < int(port) <= MAX_PORT):
         raise ValueError(f"expected HOST:PORT, as 127.0.0.1:9000, got {text!r}")
     return inner, int(port)
 

@@ -14,7 +14,7 @@ from rtbrain.config.files import parse_settings
 from rtbrain.config.front_end import Settings
 from rtbrain.console.jobs import KILLED, Job
 from rtbrain.console.log import SessionLog
-from rtbrain.errors import SettingsError, one_line
+from rtbrain.errors import SettingsError, one_line, plain_problem
 from rtbrain.files import parse_json, strict_json, write_atomically
 from rtbrain.stream_names import recorder_name
 
@@ -158,7 +158,7 @@ class Session:
         try:
             self.settings = SessionSettings.model_validate({**dict(self.settings), **values})
         except ValidationError as error:
-            raise SettingsError(one_line(error)) from error
+            raise SettingsError(plain_problem(error.errors()[0])) from error
         self._unsaved = True
         self.save()
 
@@ -260,6 +260,8 @@ def _load(folder: Path) -> SessionSettings:
     """Settings of a session; in an empty or absent folder, those of a new one."""
     path = folder / _SETTINGS
     try:
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"{folder} is a file: expected a folder, new or of a session")
         if not path.exists() and folder.is_dir() and any(folder.iterdir()):
             raise SettingsError(
                 f"{folder} is not a session: it has no {_SETTINGS}; name an empty or a new folder"

@@ -31,7 +31,15 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rtbrain.config import DetectSettings, Recipe, parse_settings
-from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
+from rtbrain.errors import (
+    BundleError,
+    MontageError,
+    SettingsError,
+    StreamError,
+    list_words,
+    one_line,
+    plain_problem,
+)
 from rtbrain.files import EXISTS, atomic_folder, parse_json, sha256, strict_json
 from rtbrain.stream_names import MAX_SFREQ_HZ, RATE_TOLERANCE, same_rate
 from rtbrain.types import Montage
@@ -173,10 +181,8 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
         raise BundleError(
-            f"{folder.name}/manifest.json: {key or 'file'}: {first['msg']}; "
+            f"{folder.name}/manifest.json: {plain_problem(error.errors()[0])}; "
             "the bundle is broken or from another version: fit it again"
         ) from error
     contents = {name: _verified(folder, name, manifest.files) for name in _FILES}
@@ -221,10 +227,11 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        found = f"{folder.name}/{name}: {one_line(error)}"
+        if isinstance(error, FileNotFoundError):
+            found = f"{folder.name} has no {name}" if folder.is_dir() else f"no folder {folder}"
         raise BundleError(
-            f"{folder.name}/{name}: {reason}; a bundle is a folder with manifest.json, "
-            f"{', '.join(_FILES)}"
+            f"{found}: expected a decoder bundle, a folder with manifest.json, {', '.join(_FILES)}"
         ) from error
 
 

@@ -16,7 +16,7 @@ from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Readout, read_bundle
 from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.files import EXISTS, atomic_file, require_writable_file
+from rtbrain.files import atomic_file, require_new_file
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.pipeline import FeaturePipeline
@@ -59,9 +59,7 @@ def embed_recording(
     space: str | None,
 ) -> None:
     """Embed a recording by the encoders of folders or of a bundle; write and print the arrays."""
-    require_writable_file(out, "--out")
-    if out.exists():
-        raise SettingsError(f"{out} {EXISTS}: name a new file")
+    require_new_file(out, "--out")
     if (bundle is None) == (encoder is None):
         raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
     if bundle is not None and (popt is not None or front_end != FrontEnd()):

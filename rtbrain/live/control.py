@@ -121,9 +121,11 @@ def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
             link.sendall(f"{line}\n".encode())
             answer = parse_json(_read_line(link))
     except (OSError, ValueError) as error:
+        absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
         raise StreamError(
-            f"no {what} {name!r} of yours answers on this machine: {one_line(error)}: start it, or "
-            "look at rtbrain streams"
+            f"no {what} {name!r} that you started on this machine "
+            f"{'is running' if absent else f'answers ({one_line(error)})'}: start it, or look at "
+            "rtbrain streams for its name"
         ) from error
     if not isinstance(answer, dict):
         raise StreamError(f"{what} {name!r}: expected a status, got {plain_text(str(answer))}")

@@ -12,7 +12,7 @@ from rtbrain.buffer import Windows
 from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, plain_problem
 from rtbrain.outlet import DecodeOutlet, DetectionOutlet, MarkerOutlet, Triggers, open_triggers
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Sink
@@ -232,8 +232,7 @@ def _moved(now: DetectSettings, numbers: Sequence[float], label: str) -> DetectS
     try:
         return now.moved_to(*numbers)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"threshold of {label}: {reason}") from error
+        raise SettingsError(f"threshold of {label}: {plain_problem(error.errors()[0])}") from error
 
 
 def no_detections(on_event: Callable[..., None]) -> DetectionSink:

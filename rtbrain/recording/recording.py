@@ -154,8 +154,15 @@ def parsing(path: Path, where: str = "") -> Iterator[None]:
     # Such parsers raise anything, Exception itself too.
     except Exception as error:
         what = f"is truncated or damaged {where}" if where else "cannot be read"
-        hint = "" if where else ", it is truncated, incomplete or foreign"
-        raise RecordingError(f"{path} {what}{hint}: {one_line(error)}") from error
+        hint = "" if where else ": it is truncated, incomplete or of another format"
+        raise RecordingError(f"{path} {what}{hint}{_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What a parser says of a file, without what it says of itself or of its functions."""
+    if isinstance(error, AttributeError | LookupError | TypeError | NameError | AssertionError):
+        return ""
+    return f" ({one_line(error).split(' Pass ')[0].rstrip('.')})"
 
 
 # What NumPy raises on headers that are foreign, broken or hostile.
@@ -190,7 +197,7 @@ def read_json(path: Path) -> Any:
         require_content(path)
         return parse_json(decode_text(path.read_bytes())[0])
     except (ValueError, OSError) as error:
-        raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
+        raise RecordingError(f"{path} cannot be read as JSON: {one_line(error)}") from error
 
 
 def read_rows(

@@ -120,6 +120,33 @@ def test_a_value_that_cannot_work_is_refused_by_its_key(
     assert part in refused(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (GOOD.replace("5,", "five,"), "window.length_s: expected a number, got 'five'"),
+        (GOOD.replace("5,", "-5,"), "window.length_s: expected a value above 0, got -5"),
+        (GOOD.replace("mode: linear", ""), "mode is missing"),
+        (GOOD + "signal: high\n", "signal: expected a list, got 'high'"),
+        ("", "expected keys and values (key: value), got nothing"),
+        ("a:\n\t- b\n", "not readable as YAML: line 2, column 1: a tab, where blanks indent"),
+        ("\0", "not readable as YAML: it is not plain text"),
+    ],
+)
+def test_what_a_library_finds_wrong_is_said_in_plain_words(
+    tmp_path: Path, text: str, line: str
+) -> None:
+    message = refused(tmp_path, text)
+    assert f"mine.yaml: {line}" in message
+    assert not any(word in message for word in ("Input", "should", "Field", "token", "Errno"))
+
+
+def test_a_folder_and_an_absent_file_are_no_settings(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is a folder: expected a YAML file"):
+        read_settings(str(tmp_path))
+    with pytest.raises(SettingsError, match=r"there is no file .*mine\.yaml"):
+        read_settings(str(tmp_path / "mine.yaml"))
+
+
 def of_bands(spectrogram: str = "", mode: str = "linear") -> str:
     window = "window: {length_s: 1.25, hop_s: 0.0625}"
     return f"mode: {mode}\n{window}\nspectrogram: {{form: bands{spectrogram}}}\n"

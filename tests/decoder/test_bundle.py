@@ -117,7 +117,7 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ({"mode": "linear"}, "window: Field required"),
+        ({"mode": "linear"}, "window is missing"),
         (RECIPE | {"smoothing": 1}, "unknown key smoothing; did you mean smoothing_s"),
     ],
 )

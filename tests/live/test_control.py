@@ -171,7 +171,7 @@ def test_text_that_is_no_command_is_answered_and_a_caller_that_hangs_holds_nobod
 
 
 def test_a_decoder_that_is_absent_or_was_killed_is_named(folder, session):
-    with pytest.raises(StreamError, match="no decoder 'none' of yours answers"):
+    with pytest.raises(StreamError, match="no decoder 'none' that you started"):
         send_command("none", "status")
     with pytest.raises(OutputError, match=r"expected one of arm.*, got 'fire'"):
         send_command(NAME, "fire")

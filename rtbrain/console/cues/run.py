@@ -36,7 +36,7 @@ def read_plan(path: Path | None, values: Mapping[str, Any]) -> ScreenPlan:
     """
     found, where = ({}, "cues") if path is None else read_settings(str(path))
     found = {"seed": new_seed()} | found | dict(values)
-    if "classes" not in found:
+    if "classes" not in found and set(found) <= set(ScreenPlan.model_fields):
         raise SettingsError("expected the classes of the cues: --classes rest,speech, or a --plan")
     plan = parse_settings({"settle_s": 0.0} | found, ScreenPlan, where=where)
     if "settle_s" not in found:

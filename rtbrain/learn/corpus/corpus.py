@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rtbrain.encoder import lip_positions
-from rtbrain.errors import MontageError, RecordingError
+from rtbrain.errors import MontageError, RecordingError, one_line, plain_problem
 from rtbrain.files import sha256, write_atomically
 from rtbrain.recording.recording import Event, map_array
 from rtbrain.types import Floats, Ints, Mask, Montage, Times
@@ -141,14 +141,14 @@ def read_manifest(folder: Path) -> CorpusManifest:
         for session in manifest.sessions:
             _ = session.montage
     except OSError as error:
+        found = "there is none" if isinstance(error, FileNotFoundError) else one_line(error)
         raise RecordingError(
-            f"{path}: {error.strerror}: expected a folder that rtbrain corpus build made"
+            f"{path}: {found}: expected a folder that rtbrain corpus build made"
         ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
         raise RecordingError(
-            f"{path}: {key or 'file'}: {first['msg']}: broken or of another version, build it again"
+            f"{path}: {plain_problem(error.errors()[0])}: broken or of another version, "
+            "build it again"
         ) from error
     except MontageError as error:
         raise RecordingError(f"{path}: {error}: build it again") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.errors import RecordingError, SettingsError, one_line
 from rtbrain.learn.corpus.corpus import CorpusManifest, hash_settings
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
@@ -55,7 +55,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RecordingError(f"cannot be read: {error}") from error
+        raise RecordingError(f"cannot be read: {one_line(error)}") from error
 
 
 def source_channels(

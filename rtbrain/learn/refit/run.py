@@ -105,7 +105,7 @@ def refit(
     bundle = fitted.bundle
     if not half_life > 0 or not 0 <= margin <= 1:
         raise SettingsError(
-            f"half-life {half_life:g}, margin {margin:g}: expected above 0, and 0 to 1"
+            f"expected a half-life above 0 and a margin of 0 to 1, got {half_life:g} and {margin:g}"
         )
     read = SessionReader(
         bundle,

@@ -20,6 +20,7 @@ from safetensors.numpy import save as save_tensors
 from rtbrain import __version__
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
+from rtbrain.errors import one_line
 from rtbrain.files import parse_json, sha256, write_atomically
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.pipeline import FeaturePipeline
@@ -93,7 +94,7 @@ class SavedState:
                 return None, f"they are {age_s:.0f} s old"
             return _statistics(load_tensors(tensors)), f"{age_s:.1f} s old"
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            return None, f"they cannot be read: {error}"
+            return None, f"they cannot be read: {one_line(error)}"
 
 
 class StateKeeper:

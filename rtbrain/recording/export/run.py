@@ -111,6 +111,8 @@ def _write(
         return write_bids(content, out, labels, mains_hz), []
     if out.exists():
         raise SettingsError(f"{out} {EXISTS}: pass another --out")
+    if to == "fif" and not out.name.endswith((".fif", ".fif.gz")):
+        raise SettingsError(f"{out}: expected a file whose name ends in .fif or .fif.gz")
     if not out.parent.is_dir():
         raise SettingsError(f"no folder {out.parent} to write {out.name} into: make it first")
     write: Callable[[Content, Path], list[str]]

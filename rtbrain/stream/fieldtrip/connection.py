@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import StreamError
+from rtbrain.errors import StreamError, one_line
 
 _VERSION = 1
 _GET_HDR, _GET_DAT, _GET_EVT, _GET_OK, _GET_ERR = 0x201, 0x202, 0x203, 0x204, 0x205
@@ -248,7 +248,7 @@ def connect(
                     stack.pop_all()
                     return link, header
             except OSError as error:
-                reason = f"does not answer ({error}): start it, or correct host and port"
+                reason = f"does not answer ({one_line(error)}): start it, or correct host and port"
         if stop() or time.monotonic() >= deadline:
             raise StreamError(f"FieldTrip buffer {host}:{port} {reason}; waited {timeout_s:g} s")
         time.sleep(_RETRY_S)

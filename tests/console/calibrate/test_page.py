@@ -114,7 +114,7 @@ def test_a_cue_screen_that_failed_says_why_and_the_recording_goes_on(page, sessi
 
 def test_a_command_that_fails_is_said_in_one_line(page, session, monkeypatch, qtbot) -> None:
     def refuse(name, line, what):
-        raise RtbrainError("no cue screen 'x' of yours answers")
+        raise RtbrainError("no cue screen 'x' is running")
 
     monkeypatch.setattr(calibration, "send_command", refuse)
     page.model.command("pause")
@@ -122,7 +122,7 @@ def test_a_command_that_fails_is_said_in_one_line(page, session, monkeypatch, qt
     page.says.connect(said.append)
     wait_until(lambda: all(one.done() for one in page.model._sent))
     page.draw(1.0)
-    assert said == ["no cue screen 'x' of yours answers"]
+    assert said == ["no cue screen 'x' is running"]
 
 
 def test_the_end_asks_first_and_counts_are_there_in_the_next_console(

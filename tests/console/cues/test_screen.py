@@ -106,7 +106,7 @@ def test_a_plan_is_read_with_its_pictures_beside_it_and_flags_win(qapp, tmp_path
     assert len(drawn) == 3
     with pytest.raises(SettingsError, match="expected the classes of the cues"):
         read_plan(None, {})
-    with pytest.raises(SettingsError, match="cues: settings: duration_s: cues of 8 to 8 s"):
+    with pytest.raises(SettingsError, match="cues: duration_s: cues of 8 to 8 s"):
         read_plan(None, {"classes": ("rest", "go"), "duration_s": (8, 8)})
     with pytest.raises(SettingsError, match="display 9: expected one of 1 to 1"):
         choose_display(9)
