@@ -1,35 +1,20 @@
 import subprocess
 import sys
 import textwrap
-import time
 import uuid
 
 import numpy as np
 import pytest
 
 from rtbrain.errors import StreamLostError
-from tests.stream.receiving import lsl_source
+from tests.stream.receiving import lsl_source, receive
 
 pytestmark = pytest.mark.lsl
-
-DEADLINE_S = 20.0
 
 
 @pytest.fixture
 def source_id():
     return uuid.uuid4().hex
-
-
-def receive(source, n_samples):
-    """Chunks until so many samples are there."""
-    chunks, n_received, end = [], 0, time.monotonic() + DEADLINE_S
-    while n_received < n_samples:
-        assert time.monotonic() < end, f"{n_received} of {n_samples} samples in {DEADLINE_S} s"
-        chunk = source.pull(0.2)
-        if chunk.n_samples:
-            chunks.append(chunk)
-            n_received += chunk.n_samples
-    return chunks
 
 
 SENDER = """
