@@ -9,7 +9,7 @@ from rtbrain.decoder import read_bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit import run
 from rtbrain.learn.fit.gather import MAIN
-from rtbrain.learn.held_out import held_out_timeline, propose_detections
+from rtbrain.learn.held_out import held_out_of_fit
 from rtbrain.live.detections import build_detector, detect_settings
 from rtbrain.terminal import no_progress
 from tests.conftest import montage_of
@@ -42,12 +42,12 @@ def fitted():
     """A decoder, and what its presets were proposed from."""
     seen = []
 
-    def propose(gathered, scored, *of):
+    def kept(gathered, scored, *of):
         seen.append((gathered, scored))
-        return propose_detections(gathered, scored, *of)
+        return held_out_of_fit(gathered, scored, *of)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "propose_detections", propose)
+        patch.setattr(run, "held_out_of_fit", kept)
         decoder = rtbrain.fit(
             [recording(0, 35), recording(1, 65)],
             classes=["rest", "speech"],
@@ -61,7 +61,7 @@ def fitted():
 
 def test_windows_are_decoded_by_the_readout_that_held_them_out_and_at_every_hop(fitted):
     _, gathered, scored = fitted
-    timeline = held_out_timeline(gathered, scored, None, no_progress)
+    timeline = held_out_of_fit(gathered, scored, None).timeline(no_progress)
     assert np.median(np.diff(timeline.times)) == pytest.approx(HOP_S)
     assert np.median(np.diff(gathered.labelled.t_s)) > 3 * HOP_S, "a fit keeps fewer"
     values = np.array([one.values for one in timeline.decodes if one.quality.valid])

@@ -48,7 +48,7 @@ from rtbrain.learn.fit.scores import (
     select_rows,
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
-from rtbrain.learn.held_out import propose_detections
+from rtbrain.learn.held_out import held_out_of_fit
 from rtbrain.learn.presets import default_detections
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
@@ -301,8 +301,8 @@ def _fit_opened(
     filtered, main = gathered.pipeline.signal.montage, scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
     if settings.detect:
-        given = (gathered, scored, settings.detect, model, on_progress)
-        report["detections"] = propose_detections(*given)
+        held_out = held_out_of_fit(gathered, scored, model)
+        report["detections"] = held_out.propose(settings.detect, on_progress)
     report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings

@@ -14,15 +14,14 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.evaluate import label_settings
 from rtbrain.learn.fit.cross_validation import outputs_of
 from rtbrain.learn.fit.decoder import FittedDecoder, load
-from rtbrain.learn.fit.inputs import (
-    ignore_note,
-)
+from rtbrain.learn.fit.inputs import ignore_note
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import apply_temperature, fit_temperature, targets_of
 from rtbrain.learn.fit.solvers import balanced_weights, fit_ridge, fit_softmax
 from rtbrain.learn.fit.splits import Fold, block_folds
 from rtbrain.learn.intervals import MARGIN, Interval, paired_jackknife, stretch_blocks
 from rtbrain.learn.metrics import scores_of
+from rtbrain.learn.refit.recalibrate import with_drift, with_thresholds
 from rtbrain.learn.refit.session_rows import SessionReader, SessionRows, common_windows
 from rtbrain.terminal import OnProgress, no_progress
 from rtbrain.types import Floats, Ints
@@ -53,7 +52,8 @@ def refit(
     The front end, the encoder and the penalty stay; the normaliser is that of the new session.
     Both readouts are compared on blocks of the new session, of which the new one has seen none.
     Where it may be worse by more than `margin`, the old one is kept; the session is remembered all
-    the same.
+    the same. With a new readout, thresholds of detections are chosen anew on its held-out decodes,
+    and drift is calibrated on the session, where it is long enough: the text says which.
 
     Parameters
     ----------
@@ -118,36 +118,43 @@ def refit(
     statistics = statistics_of_bundle(bundle)
     memory = Memory.from_tensors(bundle.tensors)
     if old:
-        memory = _remembered(bundle, read(old, None))
+        with read.open(old) as opened:
+            memory = _remembered(bundle, read(*opened))
     if memory is None:
         raise SettingsError(
             "the bundle remembers nothing of what it was fitted on: name those recordings as well "
             "(--with), or fit it again"
         )
-    # As in a fit the normaliser begins anew. It would take minutes to forget the last session, and
-    # a readout of these minutes is wrong after them: 0.72 in place of 0.83 on a synthetic patient.
-    after = read(recordings, None)
-    for each in (Memory.from_tensors(bundle.tensors), memory):
-        _refuse_known(each, after)
-    # A frozen one keeps the statistics of its session, with the old readout.
-    frozen = bundle.recipe.spectrogram.frozen and statistics is not None
-    before = after
-    if frozen:
-        before, after = common_windows(read(recordings, statistics), after)
-    aged = memory.aged(0.5 ** (1 / half_life))
-    weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
-    compared = compare(weights, aged, before, after, margin=margin)
-    took, kept = compared.took, "new" if compared.took else "old"
-    remembered = aged.add(after.features, targets_of(after.labelled))
-    tensors = remembered.as_tensors()
-    if took:
-        tensors["memory.temperature"] = np.array([compared.temperature])
-        tensors |= compared.readout.as_tensors()
-    if took or not frozen:
-        tensors |= after.normaliser
-    summary = compared.summary(margin) | {"half_life": half_life, "kept": kept}
-    kind: Any = "refit" if took else "kept"
-    version = changed(bundle, kind, tensors, summary["text"], {"refit": summary})
+    with read.open(recordings) as session:
+        # As in a fit the normaliser begins anew. It would take minutes to forget the last session,
+        # and a readout of these is wrong after them: 0.72 in place of 0.83 on a synthetic patient.
+        after = read(*session)
+        for each in (Memory.from_tensors(bundle.tensors), memory):
+            _refuse_known(each, after)
+        # A frozen one keeps the statistics of its session, with the old readout.
+        frozen = bundle.recipe.spectrogram.frozen and statistics is not None
+        before = after
+        if frozen:
+            before, after = common_windows(read(*session, statistics), after)
+        aged = memory.aged(0.5 ** (1 / half_life))
+        weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
+        compared = compare(weights, aged, before, after, margin=margin)
+        took, kept = compared.took, "new" if compared.took else "old"
+        remembered = aged.add(after.features, targets_of(after.labelled))
+        tensors = remembered.as_tensors()
+        if took:
+            tensors["memory.temperature"] = np.array([compared.temperature])
+            tensors |= compared.readout.as_tensors()
+        if took or not frozen:
+            tensors |= after.normaliser
+        summary = compared.summary(margin) | {"half_life": half_life, "kept": kept}
+        kind: Any = "refit" if took else "kept"
+        version = changed(bundle, kind, tensors, summary["text"], {"refit": summary})
+        if took:
+            version = with_thresholds(
+                version, bundle, read, session, after, compared.fold, compared.by_fold
+            )
+            version = with_drift(version, session, on_progress)
     return FittedDecoder(version, fitted.controls, dict if took else fitted.draw)
 
 
@@ -162,6 +169,8 @@ class Comparison:
     new: float
     difference: Interval
     took: bool
+    fold: Ints  # int64 [n_labelled], that held each window out
+    by_fold: Sequence[LinearReadout]
 
     def summary(self, margin: float) -> dict[str, Any]:
         """As plain values for a report, with a sentence."""
@@ -202,21 +211,24 @@ def compare(
     labelled, embargo_s = after.labelled, after.embargo_s
     key = "balanced_accuracy" if labelled.task == "classification" else "r2"
     held_out = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    for fold in _folds(labelled, embargo_s):
-        found = _fitted(memory, after, fold.train)
-        held_out[fold.test] = _logits(found, after.features[fold.test])
+    fold_of, by_fold = np.full(labelled.rows.size, -1, np.int64), []
+    for number, fold in enumerate(_folds(labelled, embargo_s)):
+        by_fold.append(_fitted(memory, after, fold.train))
+        held_out[fold.test] = _logits(by_fold[number], after.features[fold.test])
+        fold_of[fold.test] = number
     readout, temperature = _fitted(memory, after, np.arange(labelled.rows.size)), 1.0
     if key == "balanced_accuracy":
         balance = balanced_weights(labelled.targets, len(labelled.names))
         temperature = fit_temperature(held_out, labelled.targets, balance)
-        readout = apply_temperature(readout, temperature)
+        readout, *by_fold = [apply_temperature(one, temperature) for one in (readout, *by_fold)]
     everything = np.arange(labelled.rows.size)
     outputs = outputs_of(old, before.features, everything)
     blocks = stretch_blocks(labelled, embargo_s=embargo_s)
     difference = paired_jackknife(held_out, outputs, labelled.targets, blocks)[key]
     of_old, of_new = (scores_of(one, labelled.targets)[key] for one in (outputs, held_out))
     took = difference.low > -margin
-    return Comparison(readout, temperature, key, of_old, of_new, difference, took)
+    of_folds = fold_of, by_fold
+    return Comparison(readout, temperature, key, of_old, of_new, difference, took, *of_folds)
 
 
 def _refuse_known(memory: Memory | None, session: SessionRows) -> None:

@@ -1,6 +1,7 @@
 """A new session through the front end of a decoder that there is: what its readout would read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,7 @@ class SessionRows:
     features: Floats  # float32 [n_labelled, n_features]
     labelled: Labelled
     embargo_s: float
+    label_delay_s: float  # of the moment at which windows are labelled, before their end
     normaliser: dict[str, Any]
 
 
@@ -69,15 +71,15 @@ class SessionReader:
     on_progress: OnProgress
     on_note: Callable[[str], None]
 
-    def __call__(self, sources: Any, statistics: FrameStatistics | None) -> SessionRows:
-        """Labelled windows of recordings; each begins with these statistics."""
+    @contextmanager
+    def open(self, sources: Any) -> Iterator[tuple[Sequence[Recording], LabelSettings]]:
+        """Recordings of a session, while the block runs, and what labels them."""
         sources = list_sources(sources)
-        recipe = self.bundle.recipe
         with open_recordings(
             sources,
             **self.options,
             trigger=self.labels.trigger,
-            stimulation=recipe.stimulation,
+            stimulation=self.bundle.recipe.stimulation,
             on_note=self.on_note,
         ) as opened:
             labels = self.labels.model_copy(
@@ -87,14 +89,24 @@ class SessionReader:
             recordings, labels = resolve_tasks(labels, sources, opened)
             events = [event for recording in recordings for event in recording.events]
             require_events(labels.classes or labels.events or (), events)
-            parts, labelled = [], []
-            for number, recording in enumerate(recordings):
-                what = f"recording {number + 1} of {len(recordings)}"
-                pipeline = self._pipeline(recording, statistics)
-                whole = len(recordings) == 1
-                part, own = self._gather(recording, labels, pipeline, what, whole)
-                parts.append(part.rows[""][own.rows])
-                labelled.append(replace(own, rows=np.arange(own.rows.size)))
+            yield recordings, labels
+
+    def __call__(
+        self,
+        recordings: Sequence[Recording],
+        labels: LabelSettings,
+        statistics: FrameStatistics | None = None,
+    ) -> SessionRows:
+        """Labelled windows of opened recordings; each begins with these statistics."""
+        recipe = self.bundle.recipe
+        parts, labelled = [], []
+        for number, recording in enumerate(recordings):
+            what = f"recording {number + 1} of {len(recordings)}"
+            pipeline = self.pipeline(recording, statistics)
+            whole = len(recordings) == 1
+            part, own = self._gather(recording, labels, pipeline, what, whole)
+            parts.append(part.rows[""][own.rows])
+            labelled.append(replace(own, rows=np.arange(own.rows.size)))
         numbers = [str(number) for number in range(len(recordings))]
         joined = join_labels(labelled, [own.rows.size for own in labelled], numbers)
         if joined.names != self.bundle.manifest.labels:
@@ -108,11 +120,15 @@ class SessionReader:
         least_s = max(recipe.window.length_s, LEAST_EMBARGO_S) + SETTLING_S
         embargo_s = report.get("split", {}).get("embargo_s", least_s)
         return SessionRows(
-            np.concatenate(parts), joined, float(embargo_s), normaliser_tensors(pipeline)
+            np.concatenate(parts),
+            joined,
+            float(embargo_s),
+            pipeline.neural_delay_s,
+            normaliser_tensors(pipeline),
         )
 
-    def _pipeline(
-        self, recording: Recording, statistics: FrameStatistics | None
+    def pipeline(
+        self, recording: Recording, statistics: FrameStatistics | None = None
     ) -> FeaturePipeline:
         """The bundle's front end as a fit runs it, without contacts marked as bad."""
         bundle, names = self.bundle, self.bundle.montage.names

@@ -1,18 +1,25 @@
 """A decoder that is fitted again: what is kept, what is added, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import rtbrain
-from rtbrain.config import Recipe, load_settings
+from rtbrain.config import DetectSettings, Recipe, load_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import RtbrainError
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.learn.held_out import HeldOut
+from rtbrain.learn.refit import run
+from rtbrain.live.detections import build_detector
 from rtbrain.recording.recording import Recording
 from rtbrain.synthetic.patient import Patient
+from rtbrain.terminal import no_progress
 from tests.apps.program import refused
 from tests.apps.program import rtbrain as program
 
@@ -88,8 +95,80 @@ def test_a_session_too_short_to_compare_keeps_the_old_readout(folder: Path, new:
     assert short.report["balanced_accuracy_blocked"] == old.report["balanced_accuracy_blocked"]
 
 
-def old_of(folder: Path) -> FittedDecoder:
-    return rtbrain.load(folder)
+DETECT = {"speech": DetectSettings(up=0.77), "rest": DetectSettings(up=0.88)}
+
+
+def detecting(folder: Path) -> FittedDecoder:
+    """The decoder as one with detections and drift, whose figures are those of another session."""
+    decoder = rtbrain.load(folder)
+    bundle = decoder.bundle
+    manifest = bundle.manifest.model_copy(update={"detect": DETECT})
+    preset = {"balanced": {"settings": {"up": 0.77}}}
+    report = bundle.report | {"detections": {"speech": {"calibrated": True, "presets": preset}}}
+    tensors = bundle.tensors | {"drift.thresholds": np.full(6, 7.0)}
+    return replace(
+        decoder, bundle=replace(bundle, manifest=manifest, report=report, tensors=tensors)
+    )
+
+
+def test_a_new_readout_has_thresholds_and_a_drift_limit_from_its_own_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[HeldOut] = []
+
+    def propose(own: HeldOut, *of: Any) -> dict[str, Any]:
+        seen.append(own)
+        return real(own, *of)
+
+    def compare(old: Any, memory: Any, before: Any, after: Any, **of: Any) -> Any:
+        compared.append((after, really(old, memory, before, after, **of)))
+        return compared[0][1]
+
+    compared: list[Any] = []
+    real, really = HeldOut.propose, run.compare
+    monkeypatch.setattr(HeldOut, "propose", propose)
+    monkeypatch.setattr(run, "compare", compare)
+    session = rtbrain.read("synthetic:3,duration_s=130,n_channels=8,gain_drift_db=6", sfreq_hz=HZ)
+    again = rtbrain.refit(detecting(folder), session)
+    assert again.report["refit"]["kept"] == "new"
+    found = again.report["detections"]
+    presets = {
+        label: one["presets"]["balanced"]["settings"]
+        for label, one in found.items()
+        if one["calibrated"]
+    }
+    assert set(presets) == {"speech", "rest"}, {key: one["n_events"] for key, one in found.items()}
+    chosen = {label: DetectSettings(**one) for label, one in presets.items()}
+    assert again.bundle.manifest.detect == chosen != DETECT
+    assert build_detector(again.bundle, chosen).calibrated == {"speech": True, "rest": True}
+    # They are of decodes that were held out, by the readouts that the comparison is of.
+    timeline = seen[0].timeline(no_progress)
+    values = np.array([one.values for one in timeline.decodes if one.quality.valid])
+    after, found = compared[0]
+    t_s = after.labelled.t_s - after.labelled.t_s[0]
+    at = np.searchsorted(timeline.times, t_s - 0.1)
+    of_folds = [one.weight @ after.features.T + one.bias[:, None] for one in found.by_fold]
+    expected = np.take_along_axis(scipy.special.softmax(of_folds, 1), found.fold[None, None], 0)[0]
+    np.testing.assert_allclose(values[at], expected.T, atol=1e-4)
+    assert np.abs(np.diff(of_folds, axis=0)).max() > 0.1
+    assert set(np.unique(again.bundle.tensors["drift.thresholds"])) != {7.0}
+    assert again.report["drift"]["blocks"] >= 4
+    assert again.report["refit"]["text"].endswith(
+        "the new one is used; thresholds of speech, rest are chosen anew on held-out time; "
+        "drift is judged by the new session"
+    )
+
+
+def test_thresholds_and_drift_that_a_short_session_cannot_give_are_said_to_be_old(
+    folder: Path, new: Recording
+) -> None:
+    again = rtbrain.refit(detecting(folder), new)
+    assert again.bundle.manifest.detect == DETECT
+    assert set(build_detector(again.bundle, DETECT).calibrated.values()) == {False}
+    assert set(again.bundle.tensors["drift.thresholds"]) == {7.0}
+    said = again.report["refit"]["text"]
+    assert "thresholds of speech, rest are no longer calibrated: that takes 20 events" in said
+    assert "drift is still judged by the first calibration" in said
 
 
 def test_recordings_that_are_named_again_replace_what_is_remembered(
