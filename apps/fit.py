@@ -27,7 +27,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.inputs import STAGES
 from rtbrain.learn.fit.run import fit_decoder
-from rtbrain.learn.fit.score_table import report_tables
+from rtbrain.learn.report.score_table import report_tables
 from rtbrain.recording.playing import print_note
 from rtbrain.terminal import JsonProgress, show_progress, table
 

@@ -12,7 +12,7 @@ from rtbrain.decoder import read_bundle
 from rtbrain.decoder.versions import versions
 from rtbrain.errors import list_words
 from rtbrain.learn.detection import written
-from rtbrain.learn.fit.score_table import describe_lags, number, report_tables, verdict_lines
+from rtbrain.learn.report.score_table import describe_lags, number, report_tables, verdict_lines
 from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.terminal import table
 

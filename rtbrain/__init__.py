@@ -34,7 +34,7 @@ _MODULES = {
     "FittedDecoder": "rtbrain.learn.fit.decoder",
     "Montage": "rtbrain.types",
     "Quality": "rtbrain.types",
-    "ScoreTable": "rtbrain.learn.fit.score_table",
+    "ScoreTable": "rtbrain.learn.report.score_table",
     "Spectrogram": "rtbrain.types",
     "Window": "rtbrain.types",
     "detections": "rtbrain.live.listen",

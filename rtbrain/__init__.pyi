@@ -3,8 +3,8 @@ from rtbrain.learn.evaluate import evaluate as evaluate
 from rtbrain.learn.fit.decoder import FittedDecoder as FittedDecoder
 from rtbrain.learn.fit.decoder import load as load
 from rtbrain.learn.fit.run import fit as fit
-from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
 from rtbrain.learn.refit.run import refit as refit
+from rtbrain.learn.report.score_table import ScoreTable as ScoreTable
 from rtbrain.learn.session.report import session_report as session_report
 from rtbrain.live.listen import detections as detections
 from rtbrain.live.listen import listen as listen

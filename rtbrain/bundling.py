@@ -188,6 +188,13 @@ def _popt_sizes(sizes: str | dict[str, int]) -> "encoders.PopTSizes":
     return cast("encoders.PopTSizes", encoders.sizes_of("popt", sizes, key="encoder.popt"))
 
 
+def random_twin(
+    model: "encoders.EncoderModel", recipe: Recipe, number: int
+) -> "encoders.EncoderModel":
+    """A model of the same architecture with random weights, one of several by its number."""
+    return encoders.random_control(model, recipe.encoder.seed + 1000 * (number + 1))
+
+
 def bundle_parts(
     recipe: Recipe,
     model: "encoders.EncoderModel | None",

@@ -15,7 +15,6 @@ from rtbrain.config import DetectSettings, LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.detection import Timeline, written
-from rtbrain.learn.evaluation_table import evaluation_scores
 from rtbrain.learn.fit.cross_validation import score_clock
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
@@ -27,10 +26,11 @@ from rtbrain.learn.fit.inputs import (
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
-from rtbrain.learn.fit.score_table import ScoreTable
 from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
+from rtbrain.learn.report.evaluation_table import evaluation_scores
+from rtbrain.learn.report.score_table import ScoreTable
 from rtbrain.learn.verdict import judge_scores
 from rtbrain.live.detections import build_detector, detect_settings
 from rtbrain.live.play import bind_session, decoder_for, play_recording
@@ -100,8 +100,8 @@ def evaluate(
     Returns
     -------
     ScoreTable
-        A row for the decoder, each control, time alone and shifted labels; ``report`` holds all
-        figures, with a verdict.
+        A row for the decoder, each control, time alone and shifted labels; of a control that the
+        bundle does not hold, why. ``report`` holds all figures, with a verdict.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def evaluate(
     if decodes is not None:
         live = recorded_decodes(recording, decodes, fitted.bundle, labels)
         figures["as decoded live"] = score_decodes(live, fitted.bundle, wanted)
-    return evaluation_scores(figures, fitted.bundle.id)
+    return evaluation_scores(figures, fitted.bundle.id, fitted.bundle.manifest.encoder_state)
 
 
 def wanted_detections(

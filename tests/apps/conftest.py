@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 from matplotlib.figure import Figure
 
-from rtbrain.learn import figures
+from rtbrain.learn.report import figures
 
 _DRAWN: dict[tuple[tuple[str, str], ...], bytes] = {}
 

@@ -267,7 +267,9 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     report = tmp_path / "evaluated.json"
     held_out = "synthetic:3,duration_s=30,n_channels=6"
     assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0
-    assert set(json.loads(report.read_text())) == {"bundle", "decoder", "linear"}
+    assert set(json.loads(report.read_text())) == {
+        "bundle", "decoder", "linear", "linear of v0.1.0", "random init",
+    }  # fmt: skip
 
 
 def test_half_the_range_of_the_fit_is_the_threshold_of_the_evaluation(

@@ -15,7 +15,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.cue_plan import CuePlan, ScreenPlan, stored_design
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
 from rtbrain.learn.nulls import REDRAWN, null_targets
-from rtbrain.learn.report_page import fit_page
+from rtbrain.learn.report.page import fit_page
 from rtbrain.marks import BREAK, DROPPED, PAUSED, PLAN_MARKER, RESUMED, cue_blocks
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import brain_like, montage_of

@@ -9,11 +9,11 @@ import pytest
 from rtbrain.config import DetectSettings, Recipe, load_settings
 from rtbrain.decoder import Bundle
 from rtbrain.learn.evaluate import LabelledDecodes, score_decodes
-from rtbrain.learn.evaluation_table import evaluation_scores
-from rtbrain.learn.fit.gather import CLOCK
+from rtbrain.learn.fit.gather import CLOCK, OLD, RANDOM
 from rtbrain.learn.fit.labels import states_from_markers
 from rtbrain.learn.intervals import jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
+from rtbrain.learn.report.evaluation_table import evaluation_scores
 from rtbrain.learn.verdict import judge
 from rtbrain.recording.recording import Event
 from rtbrain.types import Decode, Quality
@@ -126,3 +126,22 @@ def test_a_recording_too_short_for_a_null_is_scored_and_not_judged() -> None:
     assert scores["verdict"]["answer"] == "not enough data"
     assert "null_distribution" not in scores
     assert list(evaluation_scores({"decoder": scores}, "id")) == ["decoder"]
+
+
+@pytest.mark.parametrize(
+    ("state", "old", "random"),
+    [
+        ("none", "not in the bundle", "no encoder"),
+        ("untrained", "not in the bundle", "is the decoder"),
+        ("pretrained", "not in the bundle", "not in the bundle"),
+    ],
+)
+def test_a_control_without_scores_says_why(state: str, old: str, random: str) -> None:
+    found = decoded([(5.0, 8.0)], [(0.0, "a"), (5.0, "b"), (8.0, "a")], last_s=11.0)
+    scores = score_decodes(found, BUNDLE, DETECT)
+    table = evaluation_scores({"decoder": scores}, "id", state)
+    assert list(table) == ["decoder", OLD, RANDOM]
+    assert [table.cells[name][0] for name in (OLD, RANDOM)] == [old, random]
+    assert {len(cells) for cells in table.cells.values()} == {len(table.cells["decoder"])}
+    assert list(evaluation_scores({"decoder": scores, OLD: scores}, "id", state))[1] == OLD
+    assert old in repr(table)

@@ -6,7 +6,6 @@ import pytest
 from rtbrain.config import DetectSettings
 from rtbrain.learn.detection import Detections, Timeline
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.score_table import report_tables
 from rtbrain.learn.presets import (
     _choose,
     _Tried,
@@ -14,6 +13,7 @@ from rtbrain.learn.presets import (
     detection_tables,
     propose_presets,
 )
+from rtbrain.learn.report.score_table import report_tables
 from rtbrain.types import Decode, Quality
 
 HOP_S, SLOT_S, LAG_S = 0.25, 20.0, 0.25

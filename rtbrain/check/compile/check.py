@@ -24,7 +24,7 @@ from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.learn.evaluate import decode_labelled
 from rtbrain.learn.fit.labels import Labelled, join_labels
-from rtbrain.learn.fit.score_table import TITLES
+from rtbrain.learn.report.score_table import TITLES
 from rtbrain.live.play import play_recording
 from rtbrain.live.realtime_check import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline

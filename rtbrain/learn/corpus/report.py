@@ -11,7 +11,7 @@ from rich.progress import track
 
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, CorpusManifest, LeftOut
-from rtbrain.learn.figures import new_figure, save_figure
+from rtbrain.learn.report.figures import new_figure, save_figure
 from rtbrain.terminal import OnProgress, show_progress, table
 
 _MAX_NAMED = 6

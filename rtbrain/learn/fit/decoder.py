@@ -15,8 +15,8 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
-from rtbrain.learn.fit.score_table import ScoreTable, fit_scores, verdict_lines
-from rtbrain.learn.report_page import fit_page
+from rtbrain.learn.report.page import fit_page
+from rtbrain.learn.report.score_table import ScoreTable, fit_scores, verdict_lines
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import cut_at_markers
 from rtbrain.processes import scratch_folder

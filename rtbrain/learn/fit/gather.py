@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe
+from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe, random_twin
 from rtbrain.config import FitSettings, LabelSettings, Recipe
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
@@ -80,6 +80,7 @@ class LabelledFeatures:
     n_windows: Sequence[int]  # of each
     names: Sequence[str]
     labels: LabelSettings
+    old: tuple[Recipe, FeaturePipeline]  # of `linear` of v0.1.0
     search: "FrontEndSearch | None" = None
     front_end: FrontEndChoice | None = None
     by_fold: tuple[Floats, ...] = ()  # the decoder's rows where folds chose others than it has
@@ -235,6 +236,7 @@ def gather_recordings(
         [part.t_stop.size for part in parts],
         names,
         labels,
+        (before, old),
     )
     if front_ends:
         own = FrontEndSearch(spectra, front_ends, own_front_end(recipe), every, stops)
@@ -340,7 +342,7 @@ def _makers(
         makers[FEWER] = RandomChannelSubset(makers[MAIN].population)
     makers[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
-        twin = encoders.random_control(model, recipe.encoder.seed + 1000 * (number + 1))
+        twin = random_twin(model, recipe, number)
         of_twin = build_feature_pipeline(recipe, montage, model=twin, whole_windows=True)
         makers[f"{RANDOM} {number}"] = of_twin.encoder
     return pipeline, makers

@@ -11,21 +11,20 @@ import numpy as np
 
 from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import bundle_parts, decode_delay_s
+from rtbrain.bundling import decode_delay_s
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
-from rtbrain.decoder import Bundle, Memory
+from rtbrain.decoder import Memory
 from rtbrain.errors import SettingsError
 from rtbrain.learn.cue_plan import stored_design
 from rtbrain.learn.drift import calibrate_drift
-from rtbrain.learn.figures import draw_fit
+from rtbrain.learn.fit.bundles import control_bundles, fitted_bundle
 from rtbrain.learn.fit.decoder import FittedDecoder
-from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe, linear_recipe
+from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe
 from rtbrain.learn.fit.front_end.search import choose_in_folds
 from rtbrain.learn.fit.front_end.stimulation import at_stimulation
 from rtbrain.learn.fit.gather import (
     LINEAR,
     MAIN,
-    LabelledFeatures,
     gather_recordings,
     model_of,
     note_encoder,
@@ -49,7 +48,7 @@ from rtbrain.learn.fit.scores import (
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.learn.held_out import held_out_of_fit
-from rtbrain.learn.presets import default_detections
+from rtbrain.learn.report.figures import draw_fit
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
 from rtbrain.terminal import OnProgress, no_progress
@@ -306,45 +305,14 @@ def _fit_opened(
     report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
-    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report, delay_s, memory)
+    bundle = fitted_bundle(
+        gathered, trained_on, recipe, model, state, fitted, report, delay_s, memory
+    )
     bundle = calibrate_drift(bundle, of_channels[0], resolved, gathered.names, on_progress)
-    controls = {}
-    if linear is not None:
-        control, of = linear_recipe(recipe), {"control_of": recipe.mode}
-        controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
+    controls = control_bundles(gathered, trained_on, model, linear)
     labelled = gathered.labelled
     classes = labelled.targets if labelled.task == "classification" else None
     of_score = scored.intervals[MAIN][lags["score"]] if lags else None
     interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
     shown = classes, labelled.names, filtered, None if linear else weights, lags, interval
     return FittedDecoder(bundle, controls, partial(draw_fit, main.outputs, *shown))
-
-
-def _bundle(
-    gathered: LabelledFeatures,
-    trained_on: str,
-    recipe: Recipe,
-    model: "encoders.EncoderModel | None",
-    state: str,
-    fitted: Any,
-    report: dict[str, Any],
-    neural_delay_s: float | None = None,
-    memory: Memory | None = None,
-) -> Bundle:
-    """Bundle of a decoder, not yet written."""
-    manifest, tensors = bundle_parts(
-        recipe,
-        model,
-        gathered.pipeline,
-        fitted.readout,
-        gathered.labelled.names,
-        gathered.montage,
-        trained_on,
-        feature_mean=fitted.feature_mean,
-        neural_delay_s=neural_delay_s,
-        memory=memory,
-    )
-    detect = default_detections(report)
-    manifest = manifest.model_copy(update={"encoder_state": state, "detect": detect})
-    parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
-    return Bundle(manifest, parsed, gathered.montage, tensors, report, "")

@@ -9,7 +9,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.learn.figures import COLOURS, GREY, new_figure, save_figure
 from rtbrain.learn.leaderboard.cells import (
     CLOCK,
     ORDER,
@@ -20,6 +19,7 @@ from rtbrain.learn.leaderboard.cells import (
 from rtbrain.learn.leaderboard.film import NOISE, TASKS
 from rtbrain.learn.leaderboard.results import ALL_TASKS, CONTROLS, DRIVEN, Results
 from rtbrain.learn.leaderboard.rows import LINEAR
+from rtbrain.learn.report.figures import COLOURS, GREY, new_figure, save_figure
 from rtbrain.terminal import table
 
 _LIMITS = {"ceiling of one contact": "ceiling", "bound of all contacts": "bound"}

@@ -10,10 +10,10 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from rich.table import Table
 from rich.text import Text
 
-from rtbrain.learn.figures import COLOURS, GREY, new_axes, save_figure
 from rtbrain.learn.probe.comparisons import claim, compare, estimate, labels_saved
 from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
 from rtbrain.learn.probe.label_efficiency import METRICS, RowName
+from rtbrain.learn.report.figures import COLOURS, GREY, new_axes, save_figure
 from rtbrain.terminal import table
 from rtbrain.types import Doubles, Ints
 

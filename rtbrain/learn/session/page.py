@@ -6,8 +6,8 @@ from typing import Any
 
 from rtbrain.errors import SettingsError
 from rtbrain.files import EXISTS, require_writable_file, write_atomically
-from rtbrain.learn.evaluation_table import evaluation_scores
-from rtbrain.learn.html import bullets, figure, page, table, text
+from rtbrain.learn.report.evaluation_table import evaluation_scores
+from rtbrain.learn.report.html import bullets, figure, page, table, text
 from rtbrain.learn.session.pictures import draw_session
 from rtbrain.learn.session.report import SessionReport
 from rtbrain.learn.session.words import clock, lasting

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.learn.figures import COLOURS, GREY, new_axes, new_figure, png
+from rtbrain.learn.report.figures import COLOURS, GREY, new_axes, new_figure, png
 from rtbrain.learn.session.report import FLAG, SessionReport, invalid_spans
 from rtbrain.learn.session.timeline import RecordedDecodes, SessionTimeline, Span
 from rtbrain.learn.session.words import clock

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rtbrain.errors import list_words
-from rtbrain.learn.fit.score_table import verdict_lines
+from rtbrain.learn.report.score_table import verdict_lines
 from rtbrain.learn.session.timeline import SessionTimeline
 from rtbrain.learn.verdict import describe_null
 

@@ -12,9 +12,9 @@ import torch
 
 from rtbrain.encoder import save_encoder
 from rtbrain.files import strict_json, write_atomically
-from rtbrain.learn.figures import new_figure, save_figure
 from rtbrain.learn.objectives.distillation_scores import DistillationScores
 from rtbrain.learn.objectives.objective import Objective
+from rtbrain.learn.report.figures import new_figure, save_figure
 from rtbrain.learn.training.loop import Ranks, TrainingProgress
 from rtbrain.learn.training.records import read_log
 from rtbrain.processes import scratch_folder

@@ -14,7 +14,7 @@ from rtbrain.encoder.models.popt import POPT_SIZES
 from rtbrain.learn.fit.front_end.recipes import fit_recipe
 from rtbrain.learn.fit.gather import _lagged, model_of
 from rtbrain.learn.fit.inputs import label_windows, virtual_session
-from rtbrain.learn.report_page import fit_page
+from rtbrain.learn.report.page import fit_page
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import montage_of
 

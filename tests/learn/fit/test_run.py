@@ -13,8 +13,8 @@ from rich.console import Console
 import rtbrain
 from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.fit.decoder import FittedDecoder
-from rtbrain.learn.fit.score_table import ScoreTable, describe_lags
-from rtbrain.learn.report_page import fit_page
+from rtbrain.learn.report.page import fit_page
+from rtbrain.learn.report.score_table import ScoreTable, describe_lags
 from tests.conftest import brain_like
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
@@ -150,7 +150,11 @@ def test_an_array_is_fitted_on_with_its_events_also_where_codes_stand_for_classe
     assert fitted.report["labels"]["names"] == names
     assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
     scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
-    assert list(scores) == ["decoder", "clock only", "labels shifted"]
+    assert list(scores) == [
+        "decoder", "linear of v0.1.0", "random init", "clock only", "labels shifted",
+    ]  # fmt: skip
+    assert scores.cells["random init"][0] == "no encoder"
+    assert scores["decoder"]["auc"] > scores["linear of v0.1.0"]["auc"] - 0.1 > 0.6
     assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_band_95"][1]
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rtbrain.decoder import Bundle
-from rtbrain.learn.fit.score_table import fit_scores, remarks, report_tables, verdict_lines
-from rtbrain.learn.html import banner, bullets, figure, page, table, text
 from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
+from rtbrain.learn.report.html import banner, bullets, figure, page, table, text
+from rtbrain.learn.report.score_table import fit_scores, remarks, report_tables, verdict_lines
 from rtbrain.learn.verdict import Clock, decisive, describe_null
 
 _COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}

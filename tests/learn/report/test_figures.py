@@ -8,14 +8,14 @@ from matplotlib.image import imread
 from scipy.special import softmax
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.learn.figures import (
+from rtbrain.learn.fit.readout import contact_weights
+from rtbrain.learn.report.figures import (
     draw_confusion,
     draw_electrodes,
     draw_reliability,
     draw_roc,
     png,
 )
-from rtbrain.learn.fit.readout import contact_weights
 from rtbrain.types import Floats, Montage
 from tests.conftest import montage_of
 

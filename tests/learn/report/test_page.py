@@ -9,9 +9,9 @@ import pytest
 
 import rtbrain
 from rtbrain.learn.fit.decoder import FittedDecoder
-from rtbrain.learn.fit.score_table import EARLIER
 from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
-from rtbrain.learn.report_page import fit_page
+from rtbrain.learn.report.page import fit_page
+from rtbrain.learn.report.score_table import EARLIER
 from tests.apps.program import rtbrain as run
 
 PICTURES = {"roc.png": b"\x89PNG roc", "other.png": b"\x89PNG other"}

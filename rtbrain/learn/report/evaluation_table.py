@@ -3,13 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtbrain.learn.fit.gather import CLOCK
-from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number, verdict_lines
+from rtbrain.learn.fit.gather import CLOCK, OLD, RANDOM
+from rtbrain.learn.report.score_table import TITLES, ScoreTable, null_row, number, verdict_lines
 from rtbrain.learn.verdict import describe_null
 
+_ABSENT = "not in the bundle"
 
-def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) -> ScoreTable:
-    """The decoder, its controls, time alone and shifted labels as a table."""
+
+def evaluation_scores(
+    figures: Mapping[str, Mapping[str, Any]],
+    bundle_id: str,
+    encoder_state: str | None = None,
+) -> ScoreTable:
+    """The decoder, its controls, time alone and shifted labels as a table.
+
+    Of controls that have no scores it says why, by the state of the decoder's encoder: none,
+    untrained or pretrained.
+    """
     first = next(iter(figures.values()))
     keys = [key for key in TITLES if key in first]
     headings = [TITLES[key] for key in keys]
@@ -22,6 +32,11 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
         cells[name] = (*_score_cells(one, keys), *of_events, *counts)
         values[name] = dict(one)
     blank = [""] * (len(headings) - len(keys) + 2)
+    if encoder_state is not None:
+        of_random = {"none": "no encoder", "untrained": "is the decoder"}
+        absent = {OLD: _ABSENT, RANDOM: of_random.get(encoder_state, _ABSENT)}
+        for name in (one for one in absent if one not in figures):
+            cells[name], values[name] = (*(absent[name] for _ in keys), *blank), {}
     caption = f"{TITLES[keys[0]]} {first['interval_95'][keys[0]]['text']}."
     if clock := first.get("clock"):
         cells[CLOCK], values[CLOCK] = (*_score_cells(clock, keys), *blank), clock

@@ -1,0 +1,1 @@
+"""What a fit or an evaluation shows: tables, pictures and pages."""
