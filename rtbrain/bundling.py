@@ -25,8 +25,8 @@ from rtbrain.spectrogram import (
     Bands,
     FrameStatistics,
     RobustStatistics,
+    RunningFrames,
     RunningStatistics,
-    RunningStft,
 )
 from rtbrain.stage import SignalStage
 from rtbrain.types import Doubles, Floats, Montage
@@ -249,7 +249,7 @@ def bundle_parts(
 
 def normaliser_tensors(features: FeaturePipeline) -> dict[str, npt.NDArray[Any]]:
     """What a running normaliser has seen so far, by the names of a bundle; nothing without one."""
-    if not isinstance(features.spectrogram, RunningStft | Bands):
+    if not isinstance(features.spectrogram, RunningFrames):
         return {}
     statistics = asdict(features.spectrogram.statistics)
     return {f"normaliser.{key}": value for key, value in statistics.items()}

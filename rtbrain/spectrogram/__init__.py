@@ -3,6 +3,7 @@
 from rtbrain.spectrogram.bands import Bands
 from rtbrain.spectrogram.frames import Patches
 from rtbrain.spectrogram.normaliser import FrameStatistics, RobustStatistics, RunningStatistics
+from rtbrain.spectrogram.running import RunningFrames
 from rtbrain.spectrogram.stft import PublishedStft, RunningStft
 from rtbrain.spectrogram.superlet import Superlet
 
@@ -12,6 +13,7 @@ __all__ = [
     "Patches",
     "PublishedStft",
     "RobustStatistics",
+    "RunningFrames",
     "RunningStatistics",
     "RunningStft",
     "Superlet",

@@ -10,7 +10,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.spectrogram.frames import FrameGrid, frame_ends
 from rtbrain.spectrogram.normaliser import FrameStatistics, RobustZScore, RunningZScore
 from rtbrain.spectrogram.running import RunningFrames
-from rtbrain.types import Doubles, Floats, Spectrogram, Window
+from rtbrain.types import Doubles, Floats
 
 LEAST_MAGNITUDE = 1e-3  # µV, before a logarithm
 
@@ -23,7 +23,7 @@ class BandBasis(NamedTuple):
     basis: Floats  # [frame_samples, 2 n_bins]: tapered cosines, then sines
 
 
-class Bands:
+class Bands(RunningFrames):
     """Magnitudes of bands of frequency, each of frames as long as suits it, z-scored once.
 
     At every hop a frame of each band ends with the same sample, the newest of them with the
@@ -67,40 +67,25 @@ class Bands:
         n_bins = [band.freqs_hz.size for band in self._bands]
         from_end: Doubles = np.repeat(lengths, n_bins) / -2.0
         centre = float(from_end.mean())
-        self.grid = FrameGrid(
+        grid = FrameGrid(
             n_channels,
             length_samples,
             self.freqs_hz.size,
             centre + ends.astype(np.float64),
             from_end - centre,
         )
-        self._hop_samples = hop_samples
         self._log = log
         z_score = RobustZScore if robust else RunningZScore
         shape = n_channels, self.freqs_hz.size
-        self._frames = RunningFrames(
-            self.grid,
+        super().__init__(
+            grid,
             ends,
-            self._magnitudes,
             z_score(shape, time_constant_frames, statistics, frozen=frozen),
             used_frames,
             hop_samples=hop_samples,
             clip=clip,
             lengths_samples=np.repeat(lengths, n_bins),
         )
-
-    @property
-    def statistics(self) -> FrameStatistics:
-        """Copy of the current statistics, to store and to start from later."""
-        return self._frames.statistics
-
-    def reset(self) -> None:
-        """Forget the frames, and return to the initial statistics."""
-        self._frames.reset()
-
-    def __call__(self, item: Window) -> Spectrogram:
-        """Spectrogram of a window."""
-        return self._frames(item)
 
     def _magnitudes(self, data: Floats, n_new: int) -> Floats:
         out = np.empty((len(data), n_new, self.freqs_hz.size), np.float32)

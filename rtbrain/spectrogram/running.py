@@ -1,6 +1,6 @@
 """Frames of overlapping windows in a ring, each normalised once: what the running forms share."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from copy import deepcopy
 
 import numpy as np
@@ -12,12 +12,11 @@ from rtbrain.spectrogram.normaliser import FrameStatistics, FrameZScore
 from rtbrain.types import Flags, Floats, Ints, Mask, Spectrogram, Window
 
 
-class RunningFrames:
+class RunningFrames(ABC):
     """Magnitudes of a window's frames, z-scored by the statistics of what came before.
 
     A frame first feeds the statistics of `z_score`, and is normalised by them. The result is kept:
-    later windows show the same values. ``magnitudes(data, n)`` gives the newest n frames of a
-    window's samples, float32 [n_channels, n, n_freqs], oldest first; they are limited to `clip`.
+    later windows show the same values. Z-scores are limited to `clip`.
 
     **Time is fed once.** A frame feeds the statistics only if it ends at least a hop after the
     last one that was fed. A window that starts a multiple of the hop after the one before, with no
@@ -43,7 +42,6 @@ class RunningFrames:
         self,
         grid: FrameGrid,
         ends_samples: Ints,  # of each frame, from the window's end
-        magnitudes: Callable[[Floats, int], Floats],
         z_score: FrameZScore,
         used_frames: int | None = None,
         *,
@@ -57,10 +55,9 @@ class RunningFrames:
             raise SettingsError(
                 f"used_frames: expected 1 to all {n_frames} frames of a window, got {used_frames}"
             )
-        self._grid = grid
+        self.grid = grid
         self._ends = ends_samples
         self._hop_samples = hop_samples
-        self._magnitudes = magnitudes
         self._z_score = z_score
         self._clip = clip
         self._lengths = np.broadcast_to(lengths_samples, grid.n_freqs)
@@ -84,10 +81,10 @@ class RunningFrames:
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
-        self._grid.check(item)
+        self.grid.check(item)
         if self._last is not None and item.first_sample < self._last[0]:
             self._fed_stop = None
-        n_frames = self._grid.n_frames
+        n_frames = self.grid.n_frames
         self._add(item, n_new_frames(item, self._last, self._hop_samples, n_frames))
         self._last = (item.first_sample, item.quality.lost_samples)
         data = np.empty_like(self._kept)
@@ -97,14 +94,18 @@ class RunningFrames:
         newest = (self._head - 1 - np.arange(self._used)) % n_frames
         finite: Mask = np.logical_and.reduce(self._finite[:, newest], axis=1)
         finite &= self._z_score.statistics.count >= self._least_fed
-        return self._grid.spectrogram(item, data, finite)
+        return self.grid.spectrogram(item, data, finite)
+
+    @abstractmethod
+    def _magnitudes(self, data: Floats, n_new: int) -> Floats:
+        """Newest frames of a window, oldest first: float32 [n_channels, n_new, n_freqs]."""
 
     def _add(self, window: Window, n_new: int) -> None:
         """Normalise the newest frames of a window into the ring, oldest first."""
         if n_new == 0:
             return
-        n_frames = self._grid.n_frames
-        stop = window.first_sample + self._grid.length_samples
+        n_frames = self.grid.n_frames
+        stop = window.first_sample + self.grid.length_samples
         magnitudes = self._magnitudes(window.data, n_new)
         finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
         lost = self._lost(window.flags, n_new)
@@ -130,8 +131,8 @@ class RunningFrames:
     def _lost(self, flags: Flags | None, n_new: int) -> Mask:
         """Which bins of the newest frames are more blanked than not: bool [n_new, n_freqs]."""
         if flags is None:
-            return np.zeros((n_new, self._grid.n_freqs), np.bool_)
+            return np.zeros((n_new, self.grid.n_freqs), np.bool_)
         n_blanked = np.concatenate([[0], np.cumsum(flags == BLANKED)])
-        stop = self._grid.length_samples + self._ends[self._grid.n_frames - n_new :, None]
+        stop = self.grid.length_samples + self._ends[self.grid.n_frames - n_new :, None]
         lost: Mask = 2 * (n_blanked[stop] - n_blanked[stop - self._lengths]) > self._lengths
         return lost

@@ -114,7 +114,7 @@ class PublishedStft:
             self._magnitudes(cut_frames(signal, self._frame_samples, self._hop_samples), out)
 
 
-class RunningStft:
+class RunningStft(RunningFrames):
     """STFT whose frames are z-scored once, by the mean and deviation of what came before.
 
     Frames lie wholly inside the window and are counted back from its end, so nothing is padded
@@ -137,34 +137,19 @@ class RunningStft:
     ) -> None:
         ends = frame_ends(n_channels, length_samples, [frame_samples], hop_samples)
         centres = ends.astype(np.float64) - frame_samples + frame_samples // 2
-        self.grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
+        grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
         self._frame_samples = frame_samples
-        self._hop_samples = hop_samples
         self._of_frames = FrameMagnitudes(frame_samples, n_freqs)
         shape = n_channels, n_freqs
         z_score = RunningZScore(shape, time_constant_frames, statistics, frozen=frozen)
-        self._frames = RunningFrames(
-            self.grid,
+        super().__init__(
+            grid,
             ends,
-            self._magnitudes,
             z_score,
             used_frames,
             hop_samples=hop_samples,
             lengths_samples=np.array(frame_samples),
         )
-
-    @property
-    def statistics(self) -> FrameStatistics:
-        """Copy of the current statistics, to store and to start from later."""
-        return self._frames.statistics
-
-    def reset(self) -> None:
-        """Forget the frames, and return to the initial statistics."""
-        self._frames.reset()
-
-    def __call__(self, item: Window) -> Spectrogram:
-        """Spectrogram of a window."""
-        return self._frames(item)
 
     def _magnitudes(self, data: Floats, n_new: int) -> Floats:
         start = data.shape[1] - self._frame_samples - (n_new - 1) * self._hop_samples

@@ -25,11 +25,10 @@ from rtbrain.files import parse_json, sha256, write_atomically
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.spectrogram import (
-    Bands,
     FrameStatistics,
     RobustStatistics,
+    RunningFrames,
     RunningStatistics,
-    RunningStft,
 )
 from rtbrain.types import Decode
 
@@ -119,7 +118,7 @@ class StateKeeper:
         if now < self._due_s or not (item.quality.valid and self._saved.kept):
             return
         self._due_s = now + _SAVE_EVERY_S
-        if isinstance(self._stage, RunningStft | Bands):
+        if isinstance(self._stage, RunningFrames):
             self._newest = self._stage.statistics
             self._wake.set()
 
