@@ -9,6 +9,7 @@ import typer
 from rtbrain.check.doctor.checks import Expected
 from rtbrain.check.doctor.doctor import examine
 from rtbrain.check.doctor.screen import print_checks
+from rtbrain.errors import SettingsError
 from rtbrain.units import require_voltage
 
 _MAINS = {"50": 50, "60": 60, "auto": None}
@@ -30,7 +31,7 @@ def command(
         typer.Option("--mains", help="Mains frequency that is removed, Hz; auto: measured by fit."),
     ] = "auto",
     unit: Annotated[
-        str | None, typer.Option("--unit", help="Unit of a signal that tells none or a wrong one.")
+        str | None, typer.Option("--unit", help="Unit of a signal that states none or a wrong one.")
     ] = None,
     mode: Annotated[
         Literal["linear", "streaming", "edge", "published"],
@@ -41,11 +42,13 @@ def command(
         float, typer.Option("--hours", min=0, help="Length of what is to be recorded, h.")
     ] = 0.5,
     within: Annotated[
-        float, typer.Option("--within", min=1, max=600, help="Longest time to measure, s.")
+        float, typer.Option("--within", min=5, max=600, help="Longest time to measure, s.")
     ] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check stream, machine and network; exit code 1 if something must be fixed."""
+    if not folder.is_dir():
+        raise SettingsError(f"--folder {folder}: there is no such folder; make it first")
     if unit is not None:
         require_voltage(unit)
     expected = Expected(

@@ -6,6 +6,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 
+from rtbrain.processes import lsl_scope_hint
 from rtbrain.stream.lsl.streams import streams
 from rtbrain.terminal import table
 
@@ -18,7 +19,8 @@ def command(
     """List the LSL streams on the network, and the decoders and recorders that read them."""
     found = streams(timeout)
     if not found:
-        typer.echo("no streams: start a sender, such as rtbrain simulate", err=True)
+        hint = lsl_scope_hint()
+        typer.echo(f"no streams: start a sender, such as rtbrain simulate{hint}", err=True)
         return
     rows = []
     for row in found:

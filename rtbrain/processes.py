@@ -284,12 +284,20 @@ def end_on_signals() -> None:
 def use_lsl_scope(scope: str) -> None:
     """Set how far LSL sees; an `LSLAPICFG` set by the user wins."""
     if not _set_by_user():
-        os.environ["LSLAPICFG"] = str(_lsl_settings(scope))
+        os.environ["LSLAPICFG"] = str(lsl_settings(scope))
 
 
 def default_lsl_scope() -> None:
     """Let LSL see this machine only, unless the user or the settings said otherwise."""
-    os.environ.setdefault("LSLAPICFG", str(_lsl_settings("machine")))
+    os.environ.setdefault("LSLAPICFG", str(lsl_settings("machine")))
+
+
+def lsl_scope_hint() -> str:
+    """How to see streams of other computers, where only those of this one are looked for."""
+    if os.environ.get("LSLAPICFG") != str(lsl_settings("machine")):
+        return ""
+    wider = lsl_settings("site")
+    return f"; only this computer was searched: for others set LSLAPICFG={wider}"
 
 
 @contextmanager
@@ -303,7 +311,7 @@ def private_lsl_session(folder: Path) -> Iterator[None]:
         return
     before = os.environ.get("LSLAPICFG")
     settings = folder / "lsl.cfg"
-    ours = _lsl_settings("machine").read_text(encoding="utf-8")
+    ours = lsl_settings("machine").read_text(encoding="utf-8")
     settings.write_text(f"{ours}\n[lab]\nSessionID = {uuid4().hex}\n", encoding="utf-8")
     os.environ["LSLAPICFG"] = str(settings)
     try:
@@ -317,10 +325,11 @@ def private_lsl_session(folder: Path) -> Iterator[None]:
 
 def _set_by_user() -> bool:
     current = os.environ.get("LSLAPICFG", "")
-    return bool(current) and Path(current).parent != _lsl_settings("machine").parent
+    return bool(current) and Path(current).parent != lsl_settings("machine").parent
 
 
-def _lsl_settings(scope: str) -> Path:
+def lsl_settings(scope: str) -> Path:
+    """Our file of LSL's settings for a scope: machine, link or site."""
     return Path(str(resources.files("rtbrain.configs"))) / f"lsl-{scope}.cfg"
 
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QMessageLogContext, QSettings, QTimer, QtMsgType, qIn
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.errors import RtbrainError, StreamError, quote
-from rtbrain.processes import handle_end, scratch_folder
+from rtbrain.processes import handle_end, lsl_scope_hint, scratch_folder
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 from rtbrain.view.marks import MarkOutlet, window_identity
 from rtbrain.view.menus import save_screenshot
@@ -154,7 +154,8 @@ def what_is_missing(feeds: Sequence[StreamHealth], stream: str | None, after_s: 
         return ""
     what = "a signal" if stream is None else f"stream {quote(stream)}"
     if signal.state == "absent":
-        return signal.problem or f"{what} was not found within {after_s:g} s: start its sender"
+        absent = f"{what} was not found within {after_s:g} s: start its sender{lsl_scope_hint()}"
+        return signal.problem or absent
     return f"{what} is there and sent no sample within {after_s:g} s: start its amplifier"
 
 

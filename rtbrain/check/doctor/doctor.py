@@ -24,6 +24,7 @@ from rtbrain.check.doctor.signal import (
     check_unit,
 )
 from rtbrain.errors import RtbrainError, list_words
+from rtbrain.processes import lsl_scope_hint
 from rtbrain.signal.reference import contact_rows
 from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
 from rtbrain.view.texts import say
@@ -137,7 +138,8 @@ class Doctor:
             names = list_words([f"{one.name} on {one.host}" for one in found], _LISTED)
             return judge("signal", "fix", "several", names=names)
         if signal is None:
-            return judge("signal", "fix", "gone" if named else "none", name=named)
+            case = "gone" if named else "none"
+            return judge("signal", "fix", case, name=named, hint=_scope_hint())
         if self._problem and reading is None:
             return judge("signal", "fix", "problem", name=signal.name, why=self._problem)
         if reading is None:
@@ -266,7 +268,7 @@ class Doctor:
 
     def _look_at_rest(self) -> None:
         self._note(machine.check_time(), machine.check_versions(), machine.check_gpu())
-        self._note(reach.check_lsl())
+        self._note(reach.check_lsl(reach.lsl_config()))
 
     def _note(self, *checks: Check) -> None:
         self._of_machine = {**self._of_machine, **{one.key: one for one in checks}}
@@ -335,7 +337,14 @@ def examine(expected: Expected, within_s: float) -> tuple[Check, ...]:
         doctor.close()
 
 
+def _scope_hint() -> str:
+    hint = lsl_scope_hint().removeprefix("; ")
+    return f" {hint[0].upper()}{hint[1:]}." if hint else ""
+
+
 def _not_done(check: Check, within_s: float) -> Check:
     if check.state != "checking":
         return check
-    return replace(check, state="unchecked", finding=say("doctor.no_time", seconds=f"{within_s:g}"))
+    # A signal that did not answer in all that time must not pass for one that is fine.
+    state = "fix" if check.key == "signal" else "unchecked"
+    return replace(check, state=state, finding=say("doctor.no_time", seconds=f"{within_s:g}"))

@@ -17,11 +17,12 @@ import pylsl
 from rtbrain.check.doctor.checks import Check, Expected, Words, judge
 from rtbrain.check.doctor.machine import ask
 from rtbrain.check.doctor.network import FoundStream
-from rtbrain.errors import list_words, plain_text
+from rtbrain.errors import list_words, one_line, plain_text
 
 _BASE_PORT, _N_PORTS = 16572, 32  # liblsl's own
 # What a session takes: a patient or player 2, a decoder 3, a recorder, a window, cues.
 _NEEDED_PORTS = 8
+_SESSION = "default"
 _UNSURE_S = 2e-3
 _SILENT_S = 8.0
 _APART_S = 10.0
@@ -36,6 +37,7 @@ class LslConfig:
     base_port: int
     n_ports: int
     session: str
+    problem: str = ""  # why the file is not read
 
     @property
     def ports(self) -> range:
@@ -56,17 +58,20 @@ class LslHere:
 def lsl_config() -> LslConfig:
     """Settings of the file that ``LSLAPICFG`` names; liblsl's own where there is none."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
-    path = os.environ.get("LSLAPICFG", "")
+    path, problem = os.environ.get("LSLAPICFG", ""), ""
     if path:
         try:
-            parser.read(path, encoding="utf-8")
+            parser.read_string(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            problem = one_line(error)
         except (configparser.Error, UnicodeDecodeError):
-            parser = configparser.ConfigParser()
+            parser, problem = configparser.ConfigParser(), "it is no file of settings"
     return LslConfig(
         plain_text(parser.get("multicast", "ResolveScope", fallback="site")),
         _number(parser.get("ports", "BasePort", fallback=""), _BASE_PORT),
         _number(parser.get("ports", "PortRange", fallback=""), _N_PORTS),
-        plain_text(parser.get("lab", "SessionID", fallback="default")),
+        plain_text(parser.get("lab", "SessionID", fallback=_SESSION)),
+        problem,
     )
 
 
@@ -216,8 +221,11 @@ def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
 
 
-def check_lsl() -> Check:
-    """The version of liblsl, and whether it is a beta."""
+def check_lsl(config: LslConfig) -> Check:
+    """The version of liblsl, whether it is a beta, how far it looks, and what it does not read."""
+    if config.problem:
+        file = plain_text(os.environ.get("LSLAPICFG", ""), 200)
+        return judge("lsl", "fix", "file", file=file, why=config.problem)
     found = re.search(r"tags/v?([\d.]+?)\.?(b|beta|rc|a|alpha)?\.?(\d*)/", pylsl.library_info())
     number = pylsl.library_version()
     version = found[1] if found else f"{number // 100}.{number % 100}"
@@ -225,5 +233,7 @@ def check_lsl() -> Check:
         "version": version,
         "beta": found[3] if found else "",
         "pylsl": pylsl.__version__,
+        "scope": config.scope,
+        "session": "" if config.session == _SESSION else f", SessionID {config.session}",
     }
     return judge("lsl", "know", "beta" if found and found[2] else "release", **words)

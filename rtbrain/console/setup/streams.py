@@ -60,6 +60,8 @@ def rows_of(
         if is_status(stream.type) or stream.type == "Decode":
             continue
         key = (stream.name, stream.source_id)
+        if key not in roles and (stream.name, "") in roles:
+            key = (stream.name, "")  # chosen by its name alone
         role = roles.pop(key, NONE)
         rows.append(_row(key, role, stream))
         if role == SIGNAL:

@@ -11,6 +11,7 @@ from typing import Any
 import pylsl
 
 from rtbrain.errors import StreamError, quote
+from rtbrain.processes import lsl_scope_hint
 from rtbrain.stream_names import is_status
 
 _POLL_S = 0.02
@@ -280,9 +281,9 @@ def _advice(there: list[Any]) -> str:
     # Status streams are left out: the decoder that asks has sent one itself.
     choices = [info for info in there if not is_status(info.type())]
     if not choices:
-        return "there are no other streams; start the sender, or widen the LSL scope"
+        return f"there are no other streams; start the sender{lsl_scope_hint()}"
     listed = ", ".join(map(str, _summaries(choices)))
-    return f"there are {listed}; start the sender, or ask for one of these"
+    return f"there are {listed}; start the sender, or ask for one of these{lsl_scope_hint()}"
 
 
 def _describe(properties: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from rtbrain.errors import SettingsError, StreamError, list_words, plain_text, quote
-from rtbrain.processes import default_lsl_scope
+from rtbrain.processes import default_lsl_scope, lsl_scope_hint
 from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream.lsl.header import channel_texts
 from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
@@ -96,8 +96,8 @@ def unnamed_stream_error(
     rows = signal_streams() if rows is None else rows
     if not rows:
         return SettingsError(
-            "no stream is named, and there is no signal on the network: start its sender (rtbrain "
-            f"streams lists all streams), then: {command} NAME"
+            "no stream is named, and there is no signal: start its sender (rtbrain streams lists "
+            f"all streams), then: {command} NAME{lsl_scope_hint()}"
         )
     listed = list_words(list(map(str, rows)), _MAX_LISTED)
     chosen = f"{command} {quote(rows[0].name)}"

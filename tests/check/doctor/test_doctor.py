@@ -105,7 +105,7 @@ def test_a_stream_that_goes_must_be_fixed(tmp_path):
 def test_the_command_fails_where_something_must_be_fixed(monkeypatch):
     name = f"none-{uuid.uuid4().hex[:8]}"
     run = CliRunner().invoke
-    done = run(app, ["doctor", "--stream", name, "--within", "4"], obj=_Flags())
+    done = run(app, ["doctor", "--stream", name, "--within", "5"], obj=_Flags())
     assert done.exit_code == 1
     assert f"there is no stream {name}" in done.stdout
     assert "1 to fix" in done.stdout

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from rtbrain.check.doctor import machine, reach
 from rtbrain.check.doctor.checks import Expected, in_order, judge
 from rtbrain.check.doctor.delay import Delay, DelayJob, check_delay, read_delay, start_measuring
+from rtbrain.processes import lsl_scope_hint, lsl_settings
 
 MASKED, LOADED = "LoadState=masked\n", "LoadState=loaded\n"
 HELD = "rtbrain 0 root 99 systemd-inhibit sleep:idle  a session runs  block\n"
@@ -169,7 +171,7 @@ def test_the_delay_is_measured_in_a_process_and_a_failed_one_is_said():
 
 def test_the_most_urgent_comes_first():
     checks = [judge("gpu", "know", "none"), judge("time", "unchecked", "unknown")]
-    checks += [judge("unit", "fix", "flat"), judge("signal", "fix", "none", name="")]
+    checks += [judge("unit", "fix", "flat"), judge("signal", "fix", "none", name="", hint="")]
     assert [one.key for one in in_order(checks)] == ["signal", "unit", "time", "gpu"]
 
 
@@ -181,6 +183,20 @@ def test_liblsl_settings_are_those_of_the_file(tmp_path, monkeypatch):
     assert (config.n_ports, config.ports.start, config.scope) == (4, 16572, "link")
     file.write_text("this is no file of settings")
     assert reach.lsl_config().n_ports == 32
+    assert reach.check_lsl(reach.lsl_config()).state == "fix"
+    file.unlink()
+    broken = reach.check_lsl(reach.lsl_config())
+    assert f"{file}: No such file" in broken.finding
+    monkeypatch.delenv("LSLAPICFG")
+    assert reach.check_lsl(reach.lsl_config()).state == "know"
+
+
+def test_where_only_this_computer_is_searched_its_streams_are_not_all(monkeypatch):
+    monkeypatch.setenv("LSLAPICFG", str(lsl_settings("machine")))
+    assert "only this computer was searched" in lsl_scope_hint()
+    assert Path(lsl_scope_hint().partition("LSLAPICFG=")[2]).read_text().startswith("; Streams of")
+    monkeypatch.setenv("LSLAPICFG", str(lsl_settings("site")))
+    assert lsl_scope_hint() == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="its programs are shell scripts")
