@@ -59,6 +59,7 @@ class FitPage(Page):
         self._broken: list[str] = []
         self._drawn_at = -1e9
         self._seen: object = None
+        self._ready = False  # whether there is something to fit on
         self._stages = Painted(theme, 28, self._paint_stages)
         self._verdict = Painted(theme, 126, self._paint_verdict)
         self._scores = Painted(theme, 230, self._paint_scores)
@@ -93,7 +94,7 @@ class FitPage(Page):
             return ("fine" if answer == "yes" else "look"), say(f"fit.state.{_key(answer)}")
         if self.shown is not None:
             return "unchecked", say(f"fit.state.{_key(self.shown.answer)}")
-        return "unchecked", say("step.fit.not_begun")
+        return "unchecked", say("fit.ready" if self._ready else "step.fit.not_begun")
 
     def draw(self, now: float) -> None:
         """Follow a fit that runs."""
@@ -154,7 +155,7 @@ class FitPage(Page):
 
     def _offer(self) -> None:
         found, files, settings = self.shown, self._calibrations(), self.session.settings
-        ready = bool(files) and len(settings.classes) > 1
+        self._ready = ready = bool(files) and len(settings.classes) > 1
         more = Action(say("fit.more"), self._record_more)
         again = Action(say("fit.again" if found else "fit.begin"), self.begin, enabled=ready)
         if self._fitting:

@@ -67,7 +67,7 @@ def key_figures(report: Mapping[str, Any], target: str | None) -> list[KeyFigure
             say("review.valid"),
             f"{100 * share:.1f}",
             "%",
-            say("review.invalid", seconds=f"{seconds:.0f}"),
+            say("review.invalid", seconds=f"{seconds:.1f}"),
             "fine" if share >= _ENOUGH_VALID else "look",
         )
     return [lost, valid, *_scored(report, target)]
