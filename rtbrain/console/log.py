@@ -14,6 +14,7 @@ FOREGROUND = frozenset({"fit", "report", "export"})
 _UNTIMED = FOREGROUND | {"view"}  # they need no pause after them
 _HEAD = """#!/usr/bin/env bash
 # What the session console did, as commands. Again, into a new folder: bash log.sh NEWFOLDER
+# Exports go into new folders too: NEWFOLDER-NAME for NAME.
 mkdir -p "${1:?name a new folder}" && cd "$1" && mkdir -p calibration decoders runs reports || exit
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 """
@@ -41,7 +42,7 @@ class SessionLog:
         if note:
             self.note(note)
         self._pause()
-        self._write(shlex.join(["rtbrain", *command]))
+        self._write(_as_bash(command))
 
     def start(self, job: str, command: Sequence[str]) -> None:
         """Add a job that was started."""
@@ -52,7 +53,7 @@ class SessionLog:
                     text = (self._path.parent / word).read_text(encoding="utf-8").rstrip("\n")
                     self._write(f"cat > {shlex.quote(word)} <<'END-OF-PLAN'\n{text}\nEND-OF-PLAN")
         self._pause()
-        line = shlex.join(["rtbrain", *command])
+        line = _as_bash(command)
         self._write(line if job in FOREGROUND else f"{line} & {job}=$!")
         if job not in _UNTIMED:
             self._running.add(job)
@@ -107,3 +108,12 @@ class SessionLog:
     def _write(self, line: str) -> None:
         self._waiting.append(line)
         self.flush()
+
+
+def _as_bash(command: Sequence[str]) -> str:
+    """``rtbrain COMMAND``; an export goes beside the new folder, not where it went before."""
+    words = [shlex.quote(word) for word in ("rtbrain", *command)]
+    if command[0] == "export" and "--out" in command:
+        at = command.index("--out") + 1
+        words[1 + at] = f'"$PWD"-{shlex.quote(Path(command[at]).name)}'
+    return " ".join(words)

@@ -175,7 +175,8 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     clock.t += 3600
     log.start("fit", ["fit", "calibration/calib 01.xdf"])
     log.end("recorder", "exit code 0")
-    log.run(["export", "x"], "an export")
+    log.start("export", ["export", "x", "--out", "/data/ward 2-bids"])
+    log.run(["control", "x"], "a command")
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin/rtbrain"
     fake.write_text(
@@ -196,7 +197,8 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
         "cue|--plan|calibration/plan.yaml|",
         "ended",
         "fit|calibration/calib 01.xdf|",
-        "export|x|",
+        f"export|x|--out|{tmp_path / 'again-ward 2-bids'}|",
+        "control|x|",
     ]
     assert not list(tmp_path.rglob("bad"))
     plan = tmp_path / "again/calibration/plan.yaml"
