@@ -13,6 +13,7 @@ from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.learn.fit.inputs import STAGES
 from rtbrain.learn.nulls import SHIFTED
 from rtbrain.learn.verdict import LARGE_OVERLAP, decisive
+from rtbrain.stream_names import cues_name
 from rtbrain.view.texts import say
 
 ICONS = {"yes": "fine", "not shown": "fix", "not enough data": "unchecked"}
@@ -114,6 +115,8 @@ def fit_command(session: Session, kind: str, files: Sequence[Path], out: Path) -
         argv += ["--scale", f"{settings.scale:g}"]
     if settings.trigger is not None:
         argv += ["--trigger", settings.trigger]
+    elif settings.plan is not None:  # whatever else sends markers
+        argv += setting("labels.marker_stream", cues_name(settings.outlet))
     elif markers := settings.of_role("markers"):  # marks by hand may have the names of classes
         argv += setting("labels.marker_stream", markers[0].name)
     names = {code: name for code, name in settings.markers.items() if name not in (IGNORE, code)}
