@@ -66,8 +66,8 @@ def command(
         str | None,
         typer.Option(
             "--follow",
-            help="Do what the cues of this marker stream say, such as rtbrain-cues, once there "
-            "are any; until then the own task.",
+            help="Do what the cues of this marker stream say, such as rtbrain-cues, while there "
+            "are any; before and after that the own task.",
         ),
     ] = None,
     fault: Annotated[list[str] | None, typer.Option("--fault", help=_FAULT_HELP)] = None,

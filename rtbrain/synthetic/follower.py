@@ -12,13 +12,14 @@ _KEPT = 16  # states, of which a block of signal needs the last
 
 
 class Follower:
-    """A patient who does the task of its own until the first cue, and what cues say from then on.
+    """A patient who does what the cues of a screen say, and the task of its own before and after.
 
     Parameters
     ----------
     heard : callable
         Markers since the last call. Those of the patient's classes begin them, others of a cue
         screen end them; a cue is followed from the next second of signal on, like a reaction.
+        That of the screen's own end is the last.
     """
 
     def __init__(self, patient: Patient, heard: Callable[[], Iterable[str]]) -> None:
@@ -36,7 +37,9 @@ class Follower:
         for text in self._heard():
             if text in classes:
                 self._change(first_sample, classes.index(text))
-            elif self.following and (text in CUE_WORDS or text.startswith(SCREEN_MARKER)):
+            elif text.startswith(SCREEN_MARKER):
+                self._starts, self._states = [0], [0]
+            elif self.following and text in CUE_WORDS:
                 self._change(first_sample, 0)
         if not self.following:
             return self.patient.activation(first_sample, n_samples)
