@@ -1,5 +1,6 @@
 """Sliding windows of fixed length, cut from the newest samples."""
 
+import math
 from collections.abc import Generator, Iterator
 
 import numpy as np
@@ -188,8 +189,9 @@ def coverage_flaw(good: Mask, floor: float) -> str:
     """Why too few channels are good; empty where there are enough."""
     if not good.any():
         return "no good channel"
-    coverage = np.count_nonzero(good) / good.size
-    return "" if coverage >= floor else f"coverage {coverage:.2f} is below {floor:.2f}"
+    n_good, needed = np.count_nonzero(good), math.ceil(floor * good.size - 1e-9)
+    few = f"{n_good} of {good.size} contacts are good; {needed} are needed"
+    return few if n_good < needed else ""
 
 
 def no_windows() -> Generator[Window, None, None]:

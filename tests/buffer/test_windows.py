@@ -236,9 +236,9 @@ def test_windows_of_nothing_are_refused(length, hop):
         (0.0, 2, ""),
         (0.0, 3, "no good channel"),
         (0.3, 2, ""),
-        (0.34, 2, "coverage 0.33 is below 0.34"),
+        (0.34, 2, "1 of 3 contacts are good; 2 are needed"),
         (2 / 3, 1, ""),
-        (1.0, 1, "coverage 0.67 is below 1.00"),
+        (1.0, 1, "2 of 3 contacts are good; 3 are needed"),
         (1.0, 0, ""),
     ],
 )

@@ -18,6 +18,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 from rtbrain.apps.view import build_display_chain
 
+from rtbrain.buffer.windows import coverage_flaw
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.types import Chunk, Montage
@@ -134,7 +135,7 @@ class Staged:
                 )
             )
         if self.state == "invalid":
-            reason = "coverage 0.27 is below 0.3"
+            reason = coverage_flaw(np.arange(62) < 17, 0.3)
             updates.append(SessionUpdate(NOW, events=(_event("invalid", reason=reason),)))
         return updates
 

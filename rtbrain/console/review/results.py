@@ -10,7 +10,9 @@ from typing import Any
 from rtbrain.console.folder import Session
 from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.stream_names import is_manual_marks
+from rtbrain.view.decodes.words import explain_later
 from rtbrain.view.texts import say
+from rtbrain.view.traces.bad import reason_text
 
 _ENOUGH_VALID = 0.95
 
@@ -158,13 +160,18 @@ def happenings(report: Mapping[str, Any]) -> list[tuple[float, str, str]]:
         (
             a,
             "look",
-            say("review.invalid_for", seconds=f"{b - a:.0f}", why=why or say("review.stopped")),
+            say(
+                "review.invalid_for",
+                seconds=f"{b - a:.0f}",
+                why=explain_later(why) if why else say("review.stopped"),
+            ),
         )
         for a, b, why in along.get("invalid_s", [])
         if b - a >= 1
     ]
     for contact, spans in report.get("contacts_bad", {}).items():
         for a, b, why in spans:
+            why = reason_text(why)
             text = say("review.bad_for", contact=contact, why=why, seconds=f"{b - a:.0f}")
             found.append((a, "look", text))
     for t, stream, text in along.get("markers", []):

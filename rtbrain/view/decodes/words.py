@@ -15,7 +15,7 @@ from rtbrain.view.texts import say
 _WINDOW_S = 5.0  # that a decoder is assumed to need, where its header has none
 _DRIFTS = 1.0
 _FILLS = re.compile(r"(?:filling|settling|warming): ([\d.e+-]+) of ([\d.e+-]+) s")
-_FEW = re.compile(r"coverage ([\d.]+) is below ([\d.]+)")
+_FEW = re.compile(r"(\d+) of (\d+) contacts are good; (\d+) are needed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +272,25 @@ def explain(decoding: Decoding, reason: str, since_s: float = 0.0) -> tuple[str,
         seen_s = min(needed_s, seen_s + max(0.0, since_s if math.isfinite(since_s) else 0.0))
         why = say("decode.reason.filling", seen=f"{seen_s:.1f}", needed=f"{needed_s:.3g}")
         return why, say("decode.reason.back_in", seconds=f"{needed_s - seen_s:.1f}")
+    return _why(reason) if reason else (say("decode.reason.unknown"), "")
+
+
+def explain_later(reason: str) -> str:
+    """Why decodes were not valid, in words for people, when all that is left is the reason.
+
+    It may have lost what stood behind its colon.
+    """
+    if reason.startswith("no samples for"):
+        return say("decode.reason.signal_lost")
+    if reason.startswith(("filling", "settling", "warming")):
+        return say("decode.reason.filled")
+    return _why(reason)[0]
+
+
+def _why(reason: str) -> tuple[str, str]:
+    """Why decodes are not valid, and what brings them back, where no time matters."""
     if found := _FEW.match(reason):
-        share, floor = map(float, found.groups())
-        n = len(info.contacts) if info is not None else 0
-        if not n:
-            percents = {"good": round(100 * share), "needed": round(100 * floor)}
-            return say("decode.reason.few_share", **percents), say("decode.reason.back_contacts")
-        counts = {"good": round(share * n), "all": n, "needed": math.ceil(floor * n - 1e-9)}
+        counts = dict(zip(("good", "all", "needed"), found.groups(), strict=True))
         return say("decode.reason.few_contacts", **counts), say("decode.reason.back_contacts")
     if reason == "no good channel":
         return say("decode.reason.no_contacts"), say("decode.reason.back_contacts")
@@ -286,7 +298,7 @@ def explain(decoding: Decoding, reason: str, since_s: float = 0.0) -> tuple[str,
         return say("decode.reason.late"), say("decode.reason.back_late")
     if reason.startswith("true rate"):
         return say("decode.reason.rate"), say("decode.reason.back_rate")
-    return reason or say("decode.reason.unknown"), ""
+    return reason, ""
 
 
 def number(value: float, share: bool) -> str:

@@ -88,10 +88,14 @@ def test_scores_have_their_interval_and_count_and_no_alarms_are_never_a_bare_zer
 
 def test_gaps_marks_and_changes_of_the_threshold_are_listed_in_order(folder):
     report = report_of(folder)
-    report["along"]["invalid_s"] = [[1.0, 7.0, ""]]
+    report["along"]["invalid_s"] = [[1.0, 7.0, ""], [8.0, 9.0, "filling"]]
+    report["contacts_bad"] = {"A1": [[3.0, 5.0, "not finite"]]}
     rows = happenings(report)
     assert rows == sorted(rows)
     assert (1.0, "look", "No valid decode for 6 s: the decoder did not run") in rows
+    filled = "No valid decode for 1 s: too little signal since its start or a gap"
+    assert (8.0, "look", filled) in rows
+    assert (3.0, "look", "A1 no values for 2 s") in rows
     texts = [text for _, _, text in rows]
     assert "Mark: movement" in texts
     assert "Threshold changed: 0.70 0.75" in texts

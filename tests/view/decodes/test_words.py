@@ -10,7 +10,7 @@ from rtbrain.buffer.windows import coverage_flaw
 from rtbrain.marks import ARTIFACT, AWAY, LATE, UNKNOWN, UNSETTLED, sample_flaw
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDetection
 from rtbrain.view.decodes.decoding import Decoding
-from rtbrain.view.decodes.words import describe, explain
+from rtbrain.view.decodes.words import describe, explain, explain_later
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.texts import texts
 from tests.view.decodes.test_decoding import SPEECH, summary, take
@@ -152,8 +152,6 @@ def test_few_good_contacts_are_counted():
         "for 0.2 s: 17 of 62 contacts are good; 19 are needed.",
         "Look at the contacts.",
     )
-    unknown = replace(INFO, contacts=())
-    assert "27 % of the contacts are good; 30 %" in invalid(why, info=unknown).detail[0]
 
 
 def test_no_reason_that_a_decoder_reports_is_shown_in_its_own_jargon():
@@ -165,7 +163,7 @@ def test_no_reason_that_a_decoder_reports_is_shown_in_its_own_jargon():
     for reason in reasons:
         said = " ".join(explain(decoding_of(NOTHING), reason))
         assert said.strip()
-        assert not BANNED.search(said), reason
+        assert not BANNED.search(f"{said} {explain_later(reason.split(':')[0])}"), reason
     shown = [text for key, text in texts().items() if key.startswith("decode.")]
     assert not [text for text in shown if BANNED.search(text) and "rtbrain decode" not in text]
 

@@ -3,8 +3,10 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from rtbrain.buffer.windows import coverage_flaw
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.view.alarms.conditions import Alarm, conditions
@@ -132,7 +134,9 @@ def test_an_old_decode_says_how_old_it_is(shown):
 
 
 def test_decodes_that_are_not_valid_say_since_when_and_why(shown):
-    invalid = status_event("invalid", 100.0, "ward-status", reason="coverage 0.25 is below 0.3")
+    invalid = status_event(
+        "invalid", 100.0, "ward-status", reason=coverage_flaw(np.arange(4) < 1, 0.3)
+    )
     shown.session.decode = DecodeHeader(
         "ward-decode", INFO.labels, "probability", 0.25, contacts=("A1", "A2", "A3", "A4")
     )
