@@ -270,6 +270,7 @@ def files_of(folder):
 
 def test_a_bids_recording_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch):
     def full(_, header):
+        assert header.parent.name.startswith(".")
         header.with_suffix(".eeg").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -281,6 +282,18 @@ def test_a_bids_recording_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeyp
         with pytest.raises(RecordingError, match="No space left"):
             export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b"))
     assert files_of(root) == before
+    killed = root / "sub-01" / "ieeg" / ".sub-01_task-b"  # where one is written until it is whole
+    killed.mkdir()
+    header = killed / "sub-01_task-b_ieeg.vhdr"
+    header.write_text("half")
+    export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b"))
+    assert not killed.exists()
+    whole = root / "sub-01" / "ieeg" / header.name
+    assert whole.with_suffix(".eeg").stat().st_size == next(
+        len(data) for path, data in before.items() if path.suffix == ".eeg"
+    )
+    for path in files_of(root).keys() - before.keys():
+        path.unlink()
     foreign = root / "sub-01" / "ieeg" / "sub-01_task-b_events.tsv"
     foreign.write_text("of somebody else")
     with pytest.raises(SettingsError, match=r"sub-01_task-b_events.tsv already exists"):

@@ -1,142 +1,169 @@
-"""A whole session on a simulated patient by the keyboard alone, on real streams and processes."""
+"""Whole sessions by the keyboard alone, on real streams and processes."""
 
+import json
 import os
-import time
-from pathlib import Path
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import pyxdf
-from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QApplication
 
-from rtbrain.console.folder import Session
-from rtbrain.console.window import SessionWindow
-from rtbrain.view.marks import MarkOutlet
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
+from tests.console.keyboard import CTRL, KEY, Keyboard
+from tests.recording.xdf.file_by_hand import XdfStream, write_xdf
 
-pytestmark = [pytest.mark.whole, pytest.mark.lsl, pytest.mark.timeout(900)]
-KEY = Qt.Key
-CTRL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
-PLAN = {"classes": ["rest", "speech"], "n_per_class": 8, "duration_s": [2.0, 3.0], "seed": 3}
-
-
-class Keyboard:
-    """Presses keys on a window, and waits for what it shows."""
-
-    def __init__(self, qtbot, window, pictures):
-        self.qtbot, self.window, self.pictures = qtbot, window, pictures
-        self.began = time.monotonic()
-
-    def say(self, what):
-        print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)
-        if self.pictures:
-            self.window.grab().save(str(Path(self.pictures) / f"{what.replace(' ', '-')}.png"))
-
-    def press(self, key, modifier=Qt.KeyboardModifier.NoModifier):
-        target = QApplication.focusWidget() or self.window
-        self.qtbot.keyClick(target, key, modifier=modifier)
-
-    def wait(self, condition, within_s=120):
-        self.qtbot.waitUntil(condition, timeout=round(1000 * within_s))
-
-    def tab_to(self, widget):
-        """Go to a control by Tab."""
-        for _ in range(300):
-            if QApplication.focusWidget() is widget:
-                return
-            self.press(KEY.Key_Tab)
-        raise AssertionError(f"Tab does not reach {widget}")
-
-    def button(self, text):
-        return next((b for b in self.window.bar.buttons if b.label().startswith(text)), None)
-
-    def enter(self, text, within_s=120):
-        """Press a button of the action bar by Enter, once it can be."""
-        self.wait(lambda: (b := self.button(text)) is not None and b.isEnabled(), within_s)
-        self.tab_to(self.button(text))
-        self.press(KEY.Key_Return)
+pytestmark = [pytest.mark.whole, pytest.mark.lsl, pytest.mark.timeout(2400)]
+_BY_CONSOLE = ("jobs", "session.json", "log.sh")  # not by the commands that it starts
 
 
 @pytest.fixture
 def keyboard(qtbot, tmp_path):
-    settings = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
-    session = Session(tmp_path / "s")
-    window = SessionWindow(session, settings, marks=MarkOutlet("whole"))
-    qtbot.addWidget(window)
-    window.resize(1280, 800)
-    window.show()
-    window.activateWindow()
-    qtbot.waitActive(window).__enter__()
-    yield Keyboard(qtbot, window, os.environ.get("RTBRAIN_PICTURES", ""))
-    window.leave()
-    for job in session.jobs.values():
-        job.kill()
+    keyboard = Keyboard(qtbot, tmp_path / "s")
+    yield keyboard
+    keyboard.leave()
 
 
-def test_a_whole_session_by_the_keyboard_alone(keyboard):
-    window, session = keyboard.window, keyboard.window.session
-    page = window.pages["setup"]
-    session.change(
-        plan=PLAN, classes=("rest", "speech"), target="speech", outlet="whole", recipe="linear"
-    )
+def streams_of(path):
+    streams, _ = pyxdf.load_xdf(str(path))
+    return {one["info"]["name"][0]: one for one in streams}
 
-    keyboard.tab_to(page.ways.buttons["simulate"])
+
+def made_by_commands(folder):
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    made = [path for path in files if path.parts[0] not in _BY_CONSOLE]
+    return {str(path) for path in made if not path.name.endswith(".blocks.json")}
+
+
+def test_a_session_on_a_simulated_patient_whose_log_does_the_same_again(keyboard, tmp_path):
+    session = keyboard.session
+    keyboard.tab_to(keyboard.page("setup").ways.buttons["simulate"])
     keyboard.press(KEY.Key_Return)
     keyboard.wait(lambda: session.settings.signal is not None)
-    keyboard.say("signal chosen")
-    keyboard.wait(lambda: keyboard.button("Go to Calibrate").isEnabled(), 180)
-    keyboard.say("set up")
-    keyboard.enter("Go to Calibrate")
-    if window.bar.question:
-        keyboard.enter("Go on")
-    keyboard.wait(lambda: window.page.step == "calibrate")
+    keyboard.go_on()
 
+    calibrate = keyboard.page("calibrate")
+    keyboard.tab_to(calibrate._sources["screen"])
+    keyboard.press(KEY.Key_Return)
+    keyboard.wait(calibrate.plan_panel.isVisible)
+    fields = calibrate.plan_panel.fields
+    keyboard.fill(fields["settle_s"], "0.5")
+    for name, text in (("duration_s", "1.6 to 3.2"), ("pause_s", "1 to 2"), ("n_per_class", "8")):
+        keyboard.fill(fields[name], text)
+    assert session.settings.plan["duration_s"] == [1.6, 3.2]
+    assert session.settings.plan["n_per_class"] == 8
+    keyboard.say("planned")
     keyboard.enter("Start")
     keyboard.wait(lambda: session.running("recorder"))
-    keyboard.say("calibrating")
-    keyboard.wait(lambda: session.jobs.get("cue") is not None and not session.running("cue"), 180)
-    keyboard.say("cues over")
-    keyboard.press(KEY.Key_End, CTRL)
-    if window.bar.question:
-        keyboard.enter("End")
-    keyboard.wait(lambda: not session.running("recorder"))
+    keyboard.wait(lambda: session.jobs.get("cue") is not None and not session.running("cue"))
+    assert calibrate.model.counts["speech"].usable == 8
+    keyboard.end()
     keyboard.say("calibrated")
 
-    keyboard.press(KEY.Key_3, ALT)
-    keyboard.enter("Fit")
-    keyboard.wait(lambda: session.running("fit"))
-    keyboard.wait(lambda: not session.running("fit"), 300)
-    keyboard.say("fitted")
-    assert session.jobs["fit"].exit_code == 0, session.jobs["fit"].output
-    keyboard.enter("Use")
-    if window.bar.question:  # so few blocks show little
-        keyboard.enter("Run it all the same")
-    keyboard.wait(lambda: session.settings.decoder is not None)
-
-    keyboard.press(KEY.Key_4, ALT)
-    keyboard.enter("Start")
-    keyboard.wait(lambda: window.pages["run"].decoding.history is not None)
-    keyboard.wait(lambda: window.pages["run"].decoding.history.last.valid)
-    keyboard.say("running")
+    keyboard.fit_and_use()
+    keyboard.run_with_detections()
     keyboard.press(KEY.Key_M, CTRL)
-    keyboard.qtbot.keyClicks(QApplication.focusWidget(), "movement")
+    keyboard.write("movement")
     keyboard.press(KEY.Key_Return)
     keyboard.press(KEY.Key_Escape)
     keyboard.wait(lambda: not session.running("decoder"))
-    keyboard.say("outputs stopped")
     assert session.running("recorder")
-    keyboard.press(KEY.Key_End, CTRL)
-    keyboard.enter("End")
-    keyboard.wait(lambda: not session.running("recorder"))
+    keyboard.end()
+    bids = keyboard.review_and_export()
 
-    keyboard.press(KEY.Key_5, ALT)
-    keyboard.wait(lambda: window.pages["review"].state()[0] == "fine", 180)
-    keyboard.say("reported")
-    keyboard.press(KEY.Key_E, CTRL)
-    keyboard.wait(lambda: "Exported" in window.bar.message, 180)
-    keyboard.say("exported")
-    assert list(Path(window.pages["review"].out.text()).rglob("*_ieeg.vhdr"))
-    streams, _ = pyxdf.load_xdf(str(session.folder / "runs/run-01.xdf"))
-    texts = [
-        row[0] for s in streams if s["info"]["type"][0] == "Markers" for row in s["time_series"]
-    ]
-    assert "movement" in texts
+    assert len(list(bids.rglob("*_ieeg.vhdr"))) == 2
+    recorded = streams_of(session.folder / "runs/run-01.xdf")
+    assert ["movement"] in recorded["whole-marks"]["time_series"]
+    assert len(recorded[f"{session.settings.outlet}-events"]["time_series"]) > 0
+    keyboard.leave()
+    again = tmp_path / "again"
+    assert not failures_of(session.folder / "log.sh", again)
+    assert made_by_commands(again) == made_by_commands(session.folder)
+    assert made_by_commands(tmp_path / f"again-{bids.name}") == made_by_commands(bids)
+    repeated = streams_of(again / "runs/run-01.xdf")
+    assert repeated.keys() == recorded.keys() - {"whole-marks"}
+    assert len(repeated[f"{session.settings.outlet}-events"]["time_series"]) > 0
+
+
+def failures_of(log, folder):
+    """Runs a log into a folder; the commands that failed, with their exit codes."""
+    program = folder.with_name("bin") / "rtbrain"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rtbrain.apps.main "$@"\n')
+    program.chmod(0o755)
+    script = """trap 'echo "$BASH_COMMAND: $?" >> "$2"' ERR; . "$0" "$1" """
+    failed = folder.with_name("failed")
+    failed.touch()
+    said = subprocess.run(
+        ["bash", "-c", script, str(log), str(folder), str(failed)],
+        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(said.stdout[-2000:])
+    return failed.read_text()
+
+
+def recording_of_a_task(path):
+    """A patient with 50 Hz mains who rests (code 1) and speaks (2) for 3 s each, for 20 min."""
+    patient = Patient(5, n_channels=8, sfreq_hz=512.0, mains_hz=50.0, difficulty="easy")
+    length, n_blocks = round(3 * patient.sfreq_hz), 400
+    starts, states = np.arange(n_blocks + 40) * length, np.arange(n_blocks + 40) % 2
+    chunk = SyntheticSource(
+        patient,
+        chunk_samples=n_blocks * length,
+        activation=lambda first, n: patient.activation(first, n, (starts, states)),
+    ).pull()
+    labels = "".join(
+        f"<channel><label>{name}</label><unit>microvolts</unit><type>SEEG</type></channel>"
+        for name in patient.montage.names
+    )
+    desc = f"<channels>{labels}</channels>"
+    signal = XdfStream("amp", chunk.timestamps, chunk.data.T, 512.0, desc=desc)
+    codes = 1 + states[:n_blocks, None].astype(np.int32)
+    stamps = chunk.timestamps[starts[:n_blocks]]
+    write_xdf(path, signal, XdfStream("task", stamps, codes, 0.0, "int32", "Markers"))
+
+
+def test_a_session_on_a_replayed_recording_whose_codes_get_names(keyboard, tmp_path):
+    session, page = keyboard.session, keyboard.page("setup")
+    recording_of_a_task(tmp_path / "task.xdf")
+    keyboard.tab_to(page.ways.buttons["recording"])
+    keyboard.press(KEY.Key_Return)
+    keyboard.in_dialog(str(tmp_path / "task.xdf"))
+    keyboard.wait(lambda: {"1", "2"} <= page.markers.rows.keys())
+    for code, name in (("1", "rest"), ("2", "speech")):
+        keyboard.fill(page.markers.rows[code].name, name)
+    assert session.settings.markers == {"1": "rest", "2": "speech"}
+    assert (session.settings.classes, session.settings.target) == (("rest", "speech"), "speech")
+
+    def hum():
+        return next((row for row in page.checks.rows if row.fix and row.fix.do == "mains"), None)
+
+    keyboard.wait(lambda: hum() is not None and hum().isVisible())
+    keyboard.say("hum")
+    assert session.settings.mains_hz == 60
+    assert page.state()[0] == "fix"
+    assert not page.primary.enabled
+    keyboard.tab_to(hum().button)
+    keyboard.press(KEY.Key_Return)
+    assert session.settings.mains_hz == 50
+    keyboard.go_on()
+
+    keyboard.enter("Start")
+    counts = keyboard.page("calibrate").model
+    keyboard.wait(lambda: min(one.usable for one in counts.counts.values()) >= 8)
+    keyboard.end()
+    keyboard.say("calibrated")
+    keyboard.fit_and_use()
+    manifest = json.loads((session.folder / session.settings.decoder / "manifest.json").read_text())
+    assert manifest["settings"]["notch"] == 50
+    keyboard.run_with_detections()
+    keyboard.end()
+    bids = keyboard.review_and_export()
+    assert len(list(bids.rglob("*_ieeg.vhdr"))) == 2
+    scores = json.loads((session.folder / "reports/run-01.json").read_text())["scores"]
+    assert scores["events"]["speech"]["n_events"] > 0

@@ -5,6 +5,7 @@ https://bids-specification.readthedocs.io/en/stable/modality-specific-files/intr
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtbrain.errors import SettingsError
-from rtbrain.files import EXISTS
+from rtbrain.files import EXISTS, write_atomically
 from rtbrain.recording.bids import SPACE_AS_NAMED
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
@@ -83,17 +84,21 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
             f"{there[0]} {EXISTS}: pass another --out, --subject, --session, --task or --run"
         )
     shared = _position_tables(content, place / placed, modality)  # by runs of a session
-    made = [*samples, *tables, *(path for path in shared if not path.exists())]
+    partial = place / f".{stem}"  # a part of a recording would pass for a whole one
     try:
         place.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+        partial.mkdir()
         _describe_dataset(root, labels.subject)
-        write_brainvision(content, header)
-        for path, text in (tables | shared).items():
-            path.write_text(text, encoding="utf-8")
-    except BaseException:  # Ctrl-C, too
-        for path in made:  # a partial recording would pass for a whole one
-            path.unlink(missing_ok=True)
-        raise
+        write_brainvision(content, partial / header.name)
+        for path, text in tables.items():
+            (partial / path.name).write_text(text, encoding="utf-8")
+        for path, text in shared.items():
+            write_atomically(path, text)
+        for path in (*tables, *reversed(samples)):  # the header last
+            (partial / path.name).rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return header
 
 
