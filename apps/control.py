@@ -18,7 +18,10 @@ def command(
             "threshold UP [DOWN] [LABEL], threshold PRESET."
         ),
     ],
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for one that is not there yet.")
+    ] = 0.0,
 ) -> None:
     """Send a command to a program that runs on this machine as this user."""
-    for line in describe_status(send_command(name, shlex.join(words), "program")):
+    for line in describe_status(send_command(name, shlex.join(words), "program", wait)):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rtbrain.errors import plain_text
 # Jobs that bash waits for; the others run beside what follows.
 FOREGROUND = frozenset({"fit", "report", "export"})
 _UNTIMED = FOREGROUND | {"view"}  # they need no pause after them
+_ANSWERS_S = "120"
 _HEAD = """#!/usr/bin/env bash
 # What the session console did, as commands. Again, into a new folder: bash log.sh NEWFOLDER
 # Exports go into new folders too: NEWFOLDER-NAME for NAME.
@@ -111,9 +112,14 @@ class SessionLog:
 
 
 def _as_bash(command: Sequence[str]) -> str:
-    """``rtbrain COMMAND``; an export goes beside the new folder, not where it went before."""
+    """``rtbrain COMMAND``, but an export goes beside the new folder, not where it went before.
+
+    And who is commanded may start more slowly than it did.
+    """
     words = [shlex.quote(word) for word in ("rtbrain", *command)]
     if command[0] == "export" and "--out" in command:
         at = command.index("--out") + 1
         words[1 + at] = f'"$PWD"-{shlex.quote(Path(command[at]).name)}'
+    if command[0] == "control":
+        words[2:2] = ["--wait", _ANSWERS_S]
     return " ".join(words)

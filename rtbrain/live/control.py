@@ -100,8 +100,12 @@ def obey(session: Controlled, words: Sequence[str], by: str) -> dict[str, object
     return {"state": session.state, "detections": detections, **session.triggers.status()}
 
 
-def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
+def send_command(
+    name: str, line: str, what: str = "decoder", wait_s: float = 0.0
+) -> dict[str, Any]:
     """Send a command to the process of this user that takes them as `name`.
+
+    One that is not there yet is waited for up to `wait_s`.
 
     Returns what it answers: of a decoder the ``state`` of the session, whether it is ``armed``, the
     ``reason`` where it is not, its ``outputs``, how many triggers were ``sent`` and ``suppressed``,
@@ -117,7 +121,7 @@ def send_command(name: str, line: str, what: str = "decoder") -> dict[str, Any]:
     """
     where = _place(name)
     try:
-        with _connect(where) as link:
+        with _connect_within(wait_s, where) as link:
             link.sendall(f"{line}\n".encode())
             answer = parse_json(_read_line(link))
     except (OSError, ValueError) as error:
@@ -235,6 +239,17 @@ def _listen(where: Path, what: str) -> tuple[socket.socket, str]:
         listener.close()
         raise
     return listener, ""
+
+
+def _connect_within(wait_s: float, where: Path) -> socket.socket:
+    until_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return _connect(where)
+        except (OSError, ValueError):
+            if time.monotonic() >= until_s:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def _connect(where: Path) -> socket.socket:

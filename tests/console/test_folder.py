@@ -198,7 +198,7 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
         "ended",
         "fit|calibration/calib 01.xdf|",
         f"export|x|--out|{tmp_path / 'again-ward 2-bids'}|",
-        "control|x|",
+        "control|--wait|120|x|",
     ]
     assert not list(tmp_path.rglob("bad"))
     plan = tmp_path / "again/calibration/plan.yaml"

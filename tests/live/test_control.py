@@ -55,6 +55,21 @@ def session():
     assert not events
 
 
+def test_a_program_that_is_not_there_yet_is_waited_for():
+    with pytest.raises(StreamError, match="answers on this machine"):
+        send_command(NAME, "status")
+    answers = []
+    asks = threading.Thread(
+        target=lambda: answers.append(send_command(NAME, "status", wait_s=60)["state"])
+    )
+    asks.start()
+    session = Session()
+    with control_channel(NAME, session, lambda event, **fields: None):
+        asks.join()
+    session.triggers.close()
+    assert answers == ["live"]
+
+
 def test_another_program_arms_disarms_asks_and_stops(session):
     with pytest.raises(OutputError, match="no valid decode"):
         send_command(NAME, "arm")
