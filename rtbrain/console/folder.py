@@ -120,6 +120,7 @@ class Session:
         self._log = SessionLog(self.folder / "log.sh", clock)
         self._unsaved = not (self.folder / _SETTINGS).exists()
         self._ended: set[str] = set()
+        self._news: list[Job] = []
         self._jobs: dict[str, Job] = {}
         for name in JOBS:
             if (job := Job.join(self.folder, name)) is not None:
@@ -176,14 +177,19 @@ class Session:
 
     def poll(self) -> list[Job]:
         """Jobs that have ended since the last poll; writes what could not be written before."""
-        ended = [job for name, job in self._jobs.items() if name not in self._ended]
-        ended = [job for job in ended if not job.running]
-        for job in ended:
-            self._ended.add(job.name)
-            self._log_end(job)
+        self._take_ended()
+        ended, self._news = self._news, []
         if self._unsaved or self.problem:
             self.save()
         return ended
+
+    def _take_ended(self) -> None:
+        """Log jobs that have ended: in the log, what comes next comes after that."""
+        for name, job in self._jobs.items():
+            if name not in self._ended and not job.running:
+                self._ended.add(name)
+                self._log_end(job)
+                self._news.append(job)
 
     def _log_end(self, job: Job, when: str = "") -> None:
         code = job.exit_code
@@ -200,7 +206,7 @@ class Session:
             raise SettingsError(f"expected a job of {', '.join(JOBS)}, got {job!r}")
         if self.running(job):
             raise SettingsError(f"{job} runs already: end it first")
-        self.poll()
+        self._take_ended()
         started = Job.start(self.folder, job, argv)
         self._log.start(job, argv)
         self._jobs[job] = started
@@ -218,6 +224,7 @@ class Session:
             if job != "recorder":
                 self._jobs[job].kill()
         else:
+            self._take_ended()
             self._log.stop(job, note)
             self._jobs[job].stop()
 

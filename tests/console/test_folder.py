@@ -245,3 +245,16 @@ def test_a_job_is_ended_at_once_the_second_time_but_never_a_recorder(tmp_path):
         session.stop(name)
         session.stop(name)
         assert job.killed is (name == "decoder")
+
+
+def test_what_has_ended_is_in_the_log_before_what_is_asked_next_and_is_news_all_the_same(tmp_path):
+    session = Session(tmp_path)
+    for name in ("cue", "recorder"):
+        session._jobs[name] = Runs(name)
+        session._log.start(name, [name])
+    session.jobs["cue"].end(0)
+    session.stop("recorder")
+    log = (tmp_path / "log.sh").read_text()
+    assert log.index('wait "$cue"') < log.index('kill "$recorder"')
+    assert session.poll() == [session.jobs["cue"], session.jobs["recorder"]]
+    assert not session.poll()
