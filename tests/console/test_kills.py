@@ -1,71 +1,33 @@
-"""Console, window, recorder and decoder killed one after the other: the others go on."""
+"""Console, window and each job of a step killed one after the other: the others go on."""
 
 import os
 import signal
 import subprocess
 import sys
-import threading
-import uuid
 
 import numpy as np
 import pylsl
 import pytest
-import pyxdf
 
 from rtbrain.console.commands import record_command, stop_outputs, view_command
-from rtbrain.console.folder import Session, UsedStream
-from rtbrain.console.jobs import KILLED
+from rtbrain.console.folder import JOBS, Session, UsedStream
 from rtbrain.console.watch import Watch
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import send_command
-from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream_names import decode_name
-from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of, wait_until
-from tests.test_live_equals_offline import bundle_of
+from tests.console.real import MONTAGE, amplified, grows, kill, numbers_of
+from tests.learn.session.run_by_hand import write_run
+from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
 
 pytestmark = [pytest.mark.lsl, pytest.mark.timeout(400)]
-SFREQ_HZ = 1024.0
-MONTAGE = montage_of(8, SFREQ_HZ)
 
 
 @pytest.fixture
-def amplifier():
-    """A stream whose first channel counts its samples, as float32 exactly."""
-    name = f"kills-{uuid.uuid4().hex[:12]}"
-    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
-    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
-    done = threading.Event()
-
-    def feed():
-        start_s, sent = lsl_clock(), 0
-        while not done.wait(0.02):
-            numbers = np.arange(sent, int((lsl_clock() - start_s) * SFREQ_HZ))
-            sent += numbers.size
-            values = data[:, numbers % data.shape[1]].copy()
-            values[0] = numbers
-            outlet.push(Chunk(values, start_s + numbers / SFREQ_HZ))
-        outlet.close()
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    yield name
-    done.set()
-    thread.join()
-
-
-@pytest.fixture
-def session(tmp_path, amplifier):
-    session = Session(tmp_path / "s")
-    outlet = f"ward-{uuid.uuid4().hex[:8]}"
-    used = UsedStream(name=amplifier, source_id=amplifier, role="signal")
-    session.change(streams=(used,), outlet=outlet)
-    bundle_of("linear", MONTAGE, session.folder / "decoders/decoder-01")
-    session.change(decoder="decoders/decoder-01")
-    yield session
-    for job in Session(session.folder).jobs.values():
-        job.kill()
+def session(tmp_path):
+    with amplified(tmp_path / "s") as session:
+        yield session
 
 
 def decode(session):
@@ -87,28 +49,6 @@ def record(session):
     session.start("recorder", record_command(session, out))
     grows(session, out)
     return out
-
-
-def size_of(session, out):
-    path = session.folder / out
-    return path.stat().st_size if path.exists() else 0
-
-
-def grows(session, out):
-    before = size_of(session, out)
-    wait_until(lambda: size_of(session, out) > before + 50_000, 60)
-
-
-def kill(session, job):
-    os.kill(session.jobs[job]._process.pid, signal.SIGKILL)
-    wait_until(lambda: not session.running(job))
-    assert session.jobs[job].exit_code == KILLED
-
-
-def numbers_of(session, out):
-    streams, _ = pyxdf.load_xdf(str(session.folder / out))
-    (signal_,) = [s for s in streams if s["info"]["name"][0] == session.settings.signal.name]
-    return signal_["time_series"][:, 0]
 
 
 def decodes_of(session):
@@ -176,9 +116,111 @@ def test_what_is_killed_ends_alone_and_everything_else_is_joined_again(session):
     wait_until(lambda: not joined.running("recorder"))
 
     numbers = numbers_of(joined, first)
-    assert numbers.size > SFREQ_HZ
+    assert numbers.size > MONTAGE.sfreq_hz
     assert np.all(np.diff(numbers) == 1)  # up to the kill
     numbers = numbers_of(joined, second)
     assert np.all(np.diff(numbers) == 1)  # all the time
     print(f"answered after {1000 * took:.0f} ms, last decode {1000 * (arrived - pressed):.0f} ms")
     assert arrived < pressed + 1.0  # 0.1 s, on a machine that does nothing else
+
+
+# Starts what a page starts, and the live window, and is killed.
+CONSOLE = """
+import sys
+from pathlib import Path
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+from rtbrain.console.folder import Session
+from rtbrain.console.window import SessionWindow
+application = QApplication([])
+folder, step, action = sys.argv[1:]
+settings = QSettings(f"{folder}.ini", QSettings.Format.IniFormat)
+window = SessionWindow(Session(Path(folder)), settings)
+window.show_step(step)
+window.show()
+getattr(window.pages[step], action)()
+window.open_live()
+print("started", flush=True)
+application.exec()
+"""
+STEPS = {
+    "setup": ("_simulate", {"player"}),
+    "calibrate": ("start", {"cue", "recorder"}),
+    "fit": ("begin", {"fit"}),
+    "run": ("start", {"decoder", "recorder"}),
+    "review": ("export", {"export", "report"}),
+}
+ENDS = {"fit", "export", "report"}  # by itself
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("step", STEPS)
+def test_in_every_step_what_is_killed_ends_alone_and_goes_on_or_begins_again(step, session):
+    action, jobs = STEPS[step]
+    if step == "fit":
+        write_calibration(session)
+    elif step == "review":
+        write_run(session.folder / "runs/run-01.xdf")
+        session.change(streams=(UsedStream(name="amp", role="signal"),), decoder=None)
+    console = subprocess.Popen(
+        [sys.executable, "-c", CONSOLE, str(session.folder), step, action],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+    )
+    assert console.stdout.readline() == b"started\n"
+    wait_until(lambda: jobs <= set(Session(session.folder).jobs), 90)
+    before = {name: Session(session.folder).jobs[name].argv for name in jobs}
+    os.kill(console.pid, signal.SIGKILL)
+    console.communicate()  # closes its pipe
+    joined = Session(session.folder)
+    assert {name: joined.jobs[name].argv for name in jobs} == before
+    went_on = {name for name in JOBS if joined.running(name)}
+    assert went_on >= {*jobs, "view"} - ENDS
+    rows = [("console", went_on)]
+    recordings = [before["recorder"][1]] if "recorder" in jobs else []
+    for victim in ("view", *sorted(jobs)):
+        others = {name for name in JOBS if joined.running(name)} - {victim} - ENDS
+        if joined.running(victim):
+            kill(joined, victim)
+        rows.append((victim, others))
+        assert all(joined.running(name) for name in others)
+        if "recorder" in others:
+            grows(joined, recordings[-1])
+        argv = list(joined.jobs[victim].argv)
+        if victim == "recorder":
+            recordings.append(str(joined.next_name(argv[1].split("-")[0].split("/")[1], ".xdf")))
+            argv[1] = recordings[-1]
+        elif victim == "fit":
+            argv[argv.index("--out") + 1] = str(joined.next_name("decoder"))
+        joined.start(victim, argv)
+        if victim in ENDS:
+            wait_until(lambda victim=victim: not joined.running(victim), 600)
+            assert joined.jobs[victim].exit_code == 0, joined.jobs[victim].output
+        elif victim == "recorder":
+            grows(joined, recordings[-1])
+    if recordings:
+        joined.stop("recorder")
+        wait_until(lambda: not joined.running("recorder"))
+    steps = [np.diff(numbers_of(joined, out)) for out in recordings]
+    assert all(one.size and np.all(one == 1) for one in steps)
+    lost = [int((one - 1).sum()) for one in steps] or "nothing recorded"
+    for victim, others in rows:
+        print(f"{step:10} killed: {victim:9} went on: {', '.join(sorted(others)) or '-'}")
+    print(f"{step:10} lost: {lost}; all began again")
+
+
+def write_calibration(session):
+    """A minute of two codes that have names."""
+    montage = montage_of(8, 512.0)
+    n_samples = round(60 * montage.sfreq_hz)
+    stamps = np.arange(n_samples) / montage.sfreq_hz
+    data = brain_like(8, n_samples, montage.sfreq_hz)
+    signal_ = XdfStream("amp", stamps, data.T, montage.sfreq_hz, desc=described(montage.names))
+    codes = 1 + np.arange(20)[:, None] % 2
+    path = session.folder / "calibration/calib-01.xdf"
+    write_xdf(path, signal_, XdfStream("task", 3.0 * np.arange(20), codes, 0.0, "int32", "Markers"))
+    used = UsedStream(name="amp", role="signal"), UsedStream(name="task", role="markers")
+    names = {"1": "rest", "2": "speech"}
+    session.change(streams=used, markers=names, classes=("rest", "speech"), target="speech")
