@@ -1,10 +1,13 @@
 """The page Fit: what is fitted, the verdict in words, and what may be used."""
 
+from pathlib import Path
+
 import pytest
 
 from rtbrain.config import FitSettings, parse_settings
 from rtbrain.config.flags import override
 from rtbrain.console.fitting.page import FitPage
+from rtbrain.console.fitting.results import fit_command
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.errors import SettingsError
 from rtbrain.view.theme import DARK
@@ -192,3 +195,17 @@ def test_a_recording_that_has_only_begun_is_nothing_to_fit_yet(page, session):
     session._jobs["recorder"] = Runs("recorder")
     session._jobs["recorder"].argv = ("record", str(add_calibration(session)))
     assert look(page).primary.text == "Record more"
+
+
+def test_the_cues_of_the_console_label_a_fit_whatever_else_sends_markers(tmp_path):
+    session = Session(tmp_path)
+    task = UsedStream(name="task", role="markers")
+    session.change(streams=(task,), classes=("rest", "speech"), outlet="ward")
+
+    def labels():
+        argv = fit_command(session, "linear", [Path("c.xdf")], Path("d"))
+        return argv[argv.index("--set") + 1]
+
+    assert labels() == 'labels.marker_stream="task"'
+    session.change(plan={"n_per_class": 20})
+    assert labels() == 'labels.marker_stream="ward-cues"'
