@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from rtbrain.console.controls import open_in_desktop
 from rtbrain.console.folder import Session
+from rtbrain.console.jobs import KILLED
 from rtbrain.console.page import Action, Page
 from rtbrain.console.review.drawing import FigureCard, RunPlot
 from rtbrain.console.review.results import clock, files_of, happenings, key_figures, read_report
@@ -39,7 +40,7 @@ class ReviewPage(Page):
         super().__init__(session, theme)
         self._looked, self._refused = -1e9, ""
         self._run: Path | None = None
-        self._reported: set[Path] = set()
+        self._tries: dict[Path, int] = {}
         self._exports: list[list[str]] = []
         self._exported = 0
         self._shown: object = None
@@ -175,7 +176,10 @@ class ReviewPage(Page):
         return say("review.no_report")
 
     def _report_new(self, runs: Sequence[Path]) -> None:
-        """Write the report of each run that has none, one after the other, once a console."""
+        """Write the report of each run that has none, one after the other, once a console.
+
+        One that was killed gets a second try.
+        """
         if self.session.running("report"):
             return
         failed = self.session.jobs.get("report")
@@ -189,9 +193,12 @@ class ReviewPage(Page):
                 self._write_report(run, scored=False)
                 return
         for run in runs:
-            if not self._report_of(run).exists() and run not in self._reported:
+            tries = self._tries.get(run, 0)
+            killed = failed is not None and failed.exit_code == KILLED and failed.argv[1]
+            again = tries == 1 and killed == str(run)
+            if not self._report_of(run).exists() and (not tries or again):
                 self._write_report(run, scored=True)
-                self._reported.add(run)
+                self._tries[run] = tries + 1
                 return
 
     def _write_report(self, run: Path, *, scored: bool) -> None:
@@ -268,7 +275,8 @@ class ReviewPage(Page):
             return
         if self._exported:
             if job is not None and job.exit_code:
-                why = job.output[-1] if job.output else ""
+                killed = job.exit_code == KILLED or not job.output
+                why = say("session.killed") if killed else job.output[-1]
                 self._exports, self._exported = [], 0
                 self.says.emit(say("review.not_exported", why=why.removeprefix("rtbrain: ")))
                 return
