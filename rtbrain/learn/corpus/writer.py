@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -79,12 +78,7 @@ class SessionWriter:
         self._part.mkdir(parents=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for shard in self._shards:
             shard.close()
         shutil.rmtree(self._part, ignore_errors=True)
