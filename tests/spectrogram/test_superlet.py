@@ -23,6 +23,8 @@ def by_convolution(signal, sfreq_hz: float, freqs_hz, orders):
         exponents = np.clip(order - np.arange(2, 30), 0, 1)
         logs = np.zeros(signal.size)
         for n_cycles, exponent in zip(range(3, 31), exponents, strict=True):
+            if not exponent:
+                continue
             n_samples = 10 * n_cycles * sfreq_hz / (2 * np.pi * freq_hz)
             t_s = np.arange((1 - n_samples) / 2, (1 + n_samples) / 2) / sfreq_hz
             deviation_s = n_cycles / freq_hz / 5
