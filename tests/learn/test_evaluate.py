@@ -1,10 +1,12 @@
 """Decodes of a recording become figures: only time with valid decodes counts, and one verdict."""
 
+import io
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from rtbrain.config import DetectSettings, Recipe, load_settings
 from rtbrain.decoder import Bundle
@@ -144,4 +146,8 @@ def test_a_control_without_scores_says_why(state: str, old: str, random: str) ->
     assert [table.cells[name][0] for name in (OLD, RANDOM)] == [old, random]
     assert {len(cells) for cells in table.cells.values()} == {len(table.cells["decoder"])}
     assert list(evaluation_scores({"decoder": scores, OLD: scores}, "id", state))[1] == OLD
-    assert old in repr(table)
+    out = io.StringIO()
+    Console(file=out, width=80).print(table)
+    for words in (OLD, "random init", random, "valid decodes", "samples lost", "false alarms"):
+        assert words in out.getvalue()  # nothing is cut off
+    assert "…" not in out.getvalue()

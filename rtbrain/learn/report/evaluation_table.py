@@ -24,14 +24,14 @@ def evaluation_scores(
     keys = [key for key in TITLES if key in first]
     headings = [TITLES[key] for key in keys]
     if "events" in first:
-        headings += ["events found", "false alarms\nan hour", "delay, median, s"]
+        headings += ["events found", "false alarms\nan hour", "delay,\nmedian, s"]
     cells, values = {}, {}
     for name, one in figures.items():
         of_events = _event_cells(one["events"]) if "events" in first else ()
-        counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
-        cells[name] = (*_score_cells(one, keys), *of_events, *counts)
+        counts = f"{one['valid']} of {one['decodes']}\n{one['lost_samples']} lost"
+        cells[name] = (*_score_cells(one, keys), *of_events, counts)
         values[name] = dict(one)
-    blank = [""] * (len(headings) - len(keys) + 2)
+    blank = [""] * (len(headings) - len(keys) + 1)
     if encoder_state is not None:
         of_random = {"none": "no encoder", "untrained": "is the decoder"}
         absent = {OLD: _ABSENT, RANDOM: of_random.get(encoder_state, _ABSENT)}
@@ -47,7 +47,7 @@ def evaluation_scores(
     events = first.get("events", {})
     return ScoreTable(
         "\n".join((*verdict_lines(first), "held out, decoded as if live; one run")),
-        (*headings, "valid decodes", "samples\nlost"),
+        (*headings, "valid decodes,\nsamples lost"),
         cells,
         values,
         {"bundle": bundle_id, **figures},
@@ -78,4 +78,6 @@ def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 
 def _bounds(interval: tuple[float, float], decimals: int) -> str:
     low, high = interval
-    return "" if low != low else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    if low != low:
+        return ""
+    return f"[{low:.{decimals}f}, {high:.{0 if high >= 100 else decimals}f}]"

@@ -64,14 +64,21 @@ class ScoreTable:
         return len(self.cells)
 
     def __rich__(self) -> Table:
-        """Table for a rich console; many scores run down, so that 80 columns hold them."""
-        rows = [(name, *cells) for name, cells in self.cells.items()]
-        headings: tuple[str, ...] = ("", *self.columns)
-        if len(self.columns) > _MAX_COLUMNS:
-            by_score = list(zip(headings, *rows, strict=True))
-            headings = by_score[0]
-            rows = [(score.replace("\n", " "), *cells) for score, *cells in by_score[1:]]
-        return table(self.title, headings, rows, caption=self.caption or None, lines=True)
+        """Table for a rich console; of many columns two, so that a width of 80 holds them."""
+        caption, n = self.caption or None, len(self.columns)
+        if n > _MAX_COLUMNS:
+            n = sum(column in TITLES.values() for column in self.columns)
+        scores = [(name, *cells[:n]) for name, cells in self.cells.items()]
+        headings = ("", *self.columns[:n])
+        if n == len(self.columns):
+            return table(self.title, headings, scores, caption=caption, lines=True)
+        both, others = (
+            Table.grid(),
+            [(name, *cells[n:]) for name, cells in self.cells.items() if any(cells[n:])],
+        )
+        both.add_row(table(self.title, headings, scores, lines=True))
+        both.add_row(table("", ("", *self.columns[n:]), others, caption=caption, lines=True))
+        return both
 
     def __repr__(self) -> str:
         """Table as text."""
