@@ -335,4 +335,4 @@ def delay_interval(delays_s: Doubles) -> tuple[float, float, float, float]:
 
 
 def _rate(per_hour: float) -> str:
-    return f"{per_hour:.0f}" if per_hour >= 9.5 else f"{per_hour:.2g}"
+    return f"{per_hour:.0f}" if per_hour >= 9.5 or per_hour < 0.05 else f"{per_hour:.2g}"

@@ -174,8 +174,8 @@ def _report(n_blocks: int, flags: Sequence[int], thresholds: Doubles) -> dict[st
     )
     if n_blocks < PROMISED_BLOCKS:
         text = (
-            f"Drift is shown without a promise: calibrated on {minutes:.0f} min, and on fewer than "
-            f"{PROMISED_BLOCKS * BLOCK_S / 60:.0f} no rate of false flags can be stated"
+            f"Drift is shown without a promise: it was calibrated on {minutes:.0f} min, and below "
+            f"{PROMISED_BLOCKS * BLOCK_S / 60:.0f} min no rate of false flags can be stated"
         )
     text += f". On held-out time it flagged {', '.join(map(str, flags))} times"
     text += " (by recording)." if len(flags) > 1 else "."

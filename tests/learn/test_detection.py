@@ -190,6 +190,7 @@ def test_a_rate_is_said_with_the_time_and_that_alarms_come_in_groups() -> None:
         "6 in 30 min, 12 an hour; could be 1.5 to 43, since alarms come in groups (4.4 to 26 if "
         "singly)."
     )
+    assert "could be 0 to " in describe_rate(np.array([10.0]), 37.0)  # not 0.0032
 
 
 def test_dispersion_is_measured_and_never_below_three() -> None:

@@ -19,15 +19,15 @@ _ROWS = {
     "random init": "the encoder with random weights: what its shape alone gives",
     "clock only": "time since the start, and nothing else: what order and drift alone give",
     SHIFTED: "fitted again on labels that cannot belong to these signals; p is the larger of two "
-    "tests, as they are and without slow drift",
+    "tests, one on the features as they are, one on features without slow drift",
     PERMUTED: "fitted again with the clips' classes exchanged; p does not see drift between clips",
     REDRAWN: "fitted again on other draws of the plan of the cues; p is exact whatever drifts",
     "UNSAFE random split": "windows held out at random, as in much published work: too high",
 }
 _CAPTIONS = {
-    "roc.png": "Hits against false alarms at every threshold, windows that were held out.",
-    "confusion.png": "Which class was taken for which, windows that were held out.",
-    "reliability.png": "Whether a probability means what it says: on the line, it does.",
+    "roc.png": "Hits against false alarms at every threshold, for held-out windows.",
+    "confusion.png": "Which class was taken for which, in held-out windows.",
+    "reliability.png": "Whether a probability means what it says: points on the line do.",
     "lag.png": "The score by the moment that the label is taken from: how late decodes are.",
     "electrodes.png": "How far each contact moves the decode. A weight is not a source: a contact "
     "may have one to cancel another's noise.",
@@ -53,7 +53,7 @@ def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
     parts = [
         f"<h1>{text(title)}</h1>",
         banner(first, colour),
-        bullets([*warnings, *report.get("warnings", ())], "Mind"),
+        bullets([*warnings, *report.get("warnings", ())], "Warnings"),
         bullets(
             _claimed(report),
             "What is claimed" if answer == "yes" else "What was measured, without a claim",
@@ -83,7 +83,7 @@ def _claimed(report: Mapping[str, Any]) -> list[str]:
     claims = [f"{name} {interval['text']}. {name} is {meaning}."]
     if report["verdict"]["answer"] == "yes" and not _doubts(report):
         claims.append(
-            "Signals of these recordings hold information about the labels, beyond what time, "
+            "The signals of these recordings hold information about the labels, beyond what time, "
             "slow drift and the order of the labels give."
         )
     return claims

@@ -200,12 +200,13 @@ def _front_end(report: Mapping[str, Any]) -> list[str]:
     lines, found = [], report.get("front_end")
     if found:
         n = sum(found["folds"].values())
-        chose = ", ".join(f"{name} in {count} of {n}" for name, count in found["folds"].items())
+        chose = ", ".join(f"{name} ({count} of {n})" for name, count in found["folds"].items())
         best = sorted(found["inner_scores_too_high"].items(), key=lambda one: -one[1])[:3]
         shown = ", ".join(f"{name} {number(score)}" for name, score in best)
         lines += [
-            f"Front end: {found['chosen']}, chosen on all windows; by the folds: {chose}. The "
-            f"score is that of choosing. Inner scores, too high: {shown}."
+            f"Front end: {found['chosen']}, chosen on all windows. The folds chose {chose}: the "
+            "scores include the choice. Inner scores, which choosing makes too high: "
+            f"{shown}."
         ]
     old = report["scores"].get("linear of v0.1.0", {}).get("decoder_minus_this", {})
     key = next((key for key in ("auc", "pearson_r") if key in old), None)
@@ -226,9 +227,9 @@ def describe_lags(report: Mapping[str, Any]) -> str:
     described_s = lag.get("described_s", lag["fitted_s"])
     best = max(score for score in lag["scores"] if score is not None and score == score)
     return (
-        f"Decodes describe {described_s:.2f} s before the newest sample. {TITLES[lag['score']]} of "
-        f"what is true now, each decode held until the next: {number(lag['now'])}; highest with "
-        f"labels {lag['best_s']:.2f} s before the newest sample: {number(best)}."
+        f"Decodes describe {described_s:.2f} s before the newest sample. {TITLES[lag['score']]} "
+        f"against what is true now (each decode holds until the next): {number(lag['now'])}; "
+        f"highest against labels {lag['best_s']:.2f} s before the newest sample: {number(best)}."
     )
 
 

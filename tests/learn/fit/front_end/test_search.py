@@ -99,10 +99,10 @@ def test_the_bundle_decodes_with_what_was_chosen_and_says_how_surely(
     assert decoder.report["front_end"]["folds"] == {OWN.name: 2, LONG.name: 1, SHORT.name: 1}
     caption = " ".join(decoder.scores.caption.split())
     assert (
-        f"Front end: {LONG.name}, chosen on all windows; by the folds: {OWN.name} in 2 of 4"
+        f"Front end: {LONG.name}, chosen on all windows. The folds chose {OWN.name} (2 of 4)"
         in caption
     )
-    assert "Inner scores, too high" in caption
+    assert "Inner scores, which choosing makes too high" in caption
     decodes = decoder.decode(PATIENT)
     assert decodes.valid.sum() > 1000
     assert decodes.latency_s == pytest.approx(decodes.latency_s[0])
