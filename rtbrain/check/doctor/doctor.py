@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 
 from rtbrain.check.doctor import machine, reach
-from rtbrain.check.doctor.checks import Check, Expected, Words, in_order, judge
+from rtbrain.check.doctor.checks import Check, Expected, State, Words, in_order, judge
 from rtbrain.check.doctor.delay import Delay, DelayJob, check_delay, read_delay, start_measuring
 from rtbrain.check.doctor.network import FoundStream, Network
 from rtbrain.check.doctor.signal import (
@@ -346,5 +346,5 @@ def _not_done(check: Check, within_s: float) -> Check:
     if check.state != "checking":
         return check
     # A signal that did not answer in all that time must not pass for one that is fine.
-    state = "fix" if check.key == "signal" else "unchecked"
+    state: State = "fix" if check.key == "signal" else "unchecked"
     return replace(check, state=state, finding=say("doctor.no_time", seconds=f"{within_s:g}"))
