@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from rtbrain.console.frame.tour import tour_folder
 from rtbrain.console.run import run_session
-from rtbrain.console.tour import tour_folder
 from rtbrain.processes import require_display
 
 

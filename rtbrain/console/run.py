@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.console.folder import open_session
+from rtbrain.console.frame.tour import set_up_tour
 from rtbrain.console.sole import sole_console
-from rtbrain.console.tour import set_up_tour
 from rtbrain.console.window import SessionWindow
 from rtbrain.processes import handle_end
 from rtbrain.view.marks import MarkOutlet, window_identity

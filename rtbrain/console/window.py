@@ -15,19 +15,19 @@ from PySide6.QtWidgets import (
 )
 
 from rtbrain.console.calibrate.page import CalibratePage
-from rtbrain.console.closing import Closing
 from rtbrain.console.commands import Outputs, streams_of, view_command
-from rtbrain.console.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
-from rtbrain.console.menus import ConsoleMenus
+from rtbrain.console.frame.closing import Closing
+from rtbrain.console.frame.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
+from rtbrain.console.frame.menus import ConsoleMenus
+from rtbrain.console.frame.rail import Rail
+from rtbrain.console.frame.tour import TourBar
+from rtbrain.console.frame.transport import Transport
 from rtbrain.console.page import STEPS, Action, Guard, Page, focus_first, make_page
-from rtbrain.console.rail import Rail
 from rtbrain.console.review.page import ReviewPage
 from rtbrain.console.running.page import RunPage
 from rtbrain.console.setup.page import SetupPage
-from rtbrain.console.tour import TourBar
-from rtbrain.console.transport import Transport
 from rtbrain.console.watch import Watch
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.stream.lsl.inlet import lsl_clock

@@ -1,8 +1,8 @@
 """The tour: a simulated patient, and a line of words for each step."""
 
 from rtbrain.console.folder import Session
+from rtbrain.console.frame.tour import PATIENT, TourBar, set_up_tour
 from rtbrain.console.page import STEPS
-from rtbrain.console.tour import PATIENT, TourBar, set_up_tour
 from rtbrain.view.theme import DARK
 
 

@@ -15,8 +15,8 @@ from rtbrain.console.calibrate.counting import ENOUGH
 from rtbrain.console.calibrate.now import Shown, fewest_of
 from rtbrain.console.calibrate.panels import BlockStrip, CurrentBlock, Preview
 from rtbrain.console.calibrate.plan import PlanPanel
-from rtbrain.console.controls import KeyButton
 from rtbrain.console.folder import IGNORE, Session
+from rtbrain.console.frame.controls import KeyButton
 from rtbrain.console.page import Action, Page
 from rtbrain.errors import RtbrainError
 from rtbrain.view.streams.session import SessionUpdate

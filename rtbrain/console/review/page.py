@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rtbrain.console.controls import open_in_desktop
 from rtbrain.console.folder import Session
+from rtbrain.console.frame.controls import open_in_desktop
 from rtbrain.console.jobs import KILLED
 from rtbrain.console.page import Action, Page
 from rtbrain.console.review.drawing import FigureCard, RunPlot

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from rtbrain.console.controls import KeyButton
+from rtbrain.console.frame.controls import KeyButton
 from rtbrain.console.page import Action
 from rtbrain.console.watch import Watch
 from rtbrain.view.health.line import LineText, StatusLine

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QTimer
 
-from rtbrain.console.controls import ActionBar
 from rtbrain.console.folder import JOBS, Session
+from rtbrain.console.frame.controls import ActionBar
 from rtbrain.console.page import Action
 from rtbrain.view.texts import say
 
