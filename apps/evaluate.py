@@ -57,7 +57,7 @@ def command(
         scores = evaluate(
             bundle,
             recording,
-            classes=None if classes is None else [part.strip() for part in classes.split(",")],
+            classes=names_of(classes, "--classes"),
             trigger=trigger,
             threshold=threshold,
             refractory_s=refractory,

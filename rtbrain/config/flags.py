@@ -1,6 +1,8 @@
 """Settings and the command line: flags made from fields, and `--set key=value` for the rest."""
 
 import copy
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, overload
 
@@ -44,13 +46,27 @@ def names_of(text: str, flag: str) -> tuple[str, ...]: ...
 @overload
 def names_of(text: str | None, flag: str) -> tuple[str, ...] | None: ...
 def names_of(text: str | None, flag: str) -> tuple[str, ...] | None:
-    """Names separated by commas, each once, or SettingsError; None for a flag that is not used."""
+    """Names separated by commas, each once, or SettingsError; None for a flag that is not used.
+
+    A name with a comma stands in quotes, as in CSV: ``rest,"speech, loud"``.
+    """
     if text is None:
         return None
-    names = tuple(part.strip() for part in text.split(","))
-    if not all(names) or len(set(names)) < len(names):
-        raise SettingsError(f"{flag} {text}: expected names separated by commas, each once")
+    rows = list(csv.reader([text], skipinitialspace=True))
+    names = tuple(part.strip() for row in rows for part in row)
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise SettingsError(
+            f'{flag} {text}: expected names separated by commas, each once, and "in, quotes" what '
+            "has a comma itself"
+        )
     return names
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Names as one text, from which `names_of` reads them again: one with a comma is in quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 def range_of(text: str | None, flag: str) -> tuple[float, float] | None:

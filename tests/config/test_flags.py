@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from rtbrain.config import SETTINGS_KINDS, FitSettings
 from rtbrain.config.files import nested_settings
-from rtbrain.config.flags import flag, override, replace_fields
+from rtbrain.config.flags import flag, join_names, names_of, override, replace_fields
 from rtbrain.config.front_end import Settings
 from rtbrain.errors import SettingsError
 
@@ -76,3 +76,14 @@ def test_fields_are_replaced_whole() -> None:
     assert replace_fields({"labels": {"task": "onset"}}, {"labels": {"channel": "x"}}) == {
         "labels": {"channel": "x"}
     }
+
+
+@pytest.mark.parametrize("names", [("rest", "speech"), ("a, b", "c"), ('say "aah"', "d,e")])
+def test_names_joined_are_read_again_whatever_is_in_them(names: tuple[str, ...]) -> None:
+    assert names_of(join_names(names), "--classes") == names
+
+
+def test_names_that_are_empty_or_there_twice_are_refused() -> None:
+    for text in ("", "a,,b", "a,a"):
+        with pytest.raises(SettingsError, match="expected names separated by commas, each once"):
+            names_of(text, "--classes")

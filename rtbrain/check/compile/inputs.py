@@ -14,6 +14,7 @@ from rich.console import Console
 from rtbrain.bundling import model_of_bundle
 from rtbrain.check.compile.paired import SpectrogramCollector
 from rtbrain.config import LabelSettings, Recipe, WindowSettings
+from rtbrain.config.flags import names_of
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.encoder import ApprovedRuntime, EncoderModel, require_precision
 from rtbrain.errors import CompiledModelError, RecordingError, SettingsError
@@ -133,9 +134,7 @@ def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack
     One that has no rate gets the decoder's.
     """
     rateless = source.startswith(SYNTHETIC) or source.lower().endswith(".npy")
-    classes = options.classes
-    words = None if classes is None else [part.strip() for part in classes.split(",")]
-    labels = label_settings(bundle, words)
+    labels = label_settings(bundle, names_of(options.classes, "--classes"))
     opening = open_recordings(
         (source,),
         stream=options.stream,

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from rtbrain.config.files import parse_settings
+from rtbrain.config.flags import join_names, names_of
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.learn.cue_plan import ScreenPlan
 from rtbrain.view.texts import say
@@ -130,7 +131,7 @@ class PlanPanel(QFrame):
             return say("calibrate.plan.from_to", low=f"{pair[0]:g}", high=f"{pair[1]:g}")
 
         return {
-            "classes": ", ".join(plan.classes),
+            "classes": ", ".join(join_names([name]) for name in plan.classes),
             "pause_s": span(plan.pause_s),
             "order": say("calibrate.plan.order_value", n=plan.max_alike or plan.n_per_class),
             "duration_s": span(plan.duration_s),
@@ -155,7 +156,7 @@ class PlanPanel(QFrame):
 
     def _values(self) -> dict[str, Any]:
         texts = self._read()
-        classes = [part.strip() for part in texts["classes"].split(",") if part.strip()]
+        classes = list(names_of(texts["classes"], say("calibrate.plan.classes")))
         values: dict[str, Any] = {"classes": classes}
         for name, key in (("duration_s", "block"), ("pause_s", "pause")):
             values[name] = _span(texts[name], say(f"calibrate.plan.{key}"))

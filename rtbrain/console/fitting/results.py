@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtbrain.config.flags import join_names
 from rtbrain.console.commands import setting
 from rtbrain.console.folder import IGNORE, Session
 from rtbrain.files import UNREADABLE, parse_json
@@ -104,9 +105,9 @@ def fit_command(session: Session, kind: str, files: Sequence[Path], out: Path) -
     """``fit`` of a session's calibrations: ``linear``, or with an ``encoder``."""
     settings = session.settings
     argv = ["fit", *map(str, files), "--out", str(out), "--recipe", RECIPES[kind]]
-    argv += ["--classes", ",".join(settings.classes)]
+    argv += ["--classes", join_names(settings.classes)]
     if settings.target is not None:
-        argv += ["--detect", settings.target]
+        argv += ["--detect", join_names([settings.target])]
     if settings.signal is not None:
         argv += ["--stream", settings.signal.name]
     if settings.mains_hz is not None:
