@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
 
 from rtbrain.config.files import parse_settings
 from rtbrain.config.front_end import Settings
 from rtbrain.console.jobs import KILLED, Job
 from rtbrain.console.log import SessionLog
-from rtbrain.errors import SettingsError, one_line, plain_problem
+from rtbrain.errors import SettingsError, one_line
 from rtbrain.files import parse_json, strict_json, write_atomically
 from rtbrain.stream_names import recorder_name
 
@@ -25,9 +25,16 @@ JOBS = ("recorder", "decoder", "fit", "cue", "report", "export", "player", "view
 FOLDERS = MappingProxyType(
     {"calib": "calibration", "decoder": "decoders", "run": "runs", "report": "reports"}
 )
-_CODE = r"^[A-Za-z0-9-]{1,40}$"
 _SETTINGS = "session.json"
 
+
+def _require_code(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]{1,40}", text):
+        raise ValueError("expected 1 to 40 letters, digits or hyphens, and no name of a person")
+    return text
+
+
+Code = Annotated[str, AfterValidator(_require_code)]
 
 Role = Literal["signal", "markers", "record"]
 
@@ -48,11 +55,11 @@ class SessionSettings(Settings):
 
     version: Literal[1] = VERSION
     """Of this format."""
-    code: str = Field(default="sub-01", pattern=_CODE)
+    code: Code = "sub-01"
     """A code for the participant, never a name."""
-    session: str = Field(default="ses-01", pattern=_CODE)
+    session: Code = "ses-01"
     """A code for the session."""
-    task: str = Field(default="task", pattern=_CODE)
+    task: Code = "task"
     """A code for the task."""
     streams: tuple[UsedStream, ...] = ()
     """The streams that are used."""
@@ -156,10 +163,8 @@ class Session:
 
         A full disk loses nothing: they are saved once there is room.
         """
-        try:
-            self.settings = SessionSettings.model_validate({**dict(self.settings), **values})
-        except ValidationError as error:
-            raise SettingsError(plain_problem(error.errors()[0])) from error
+        changed = {**dict(self.settings), **values}
+        self.settings = parse_settings(changed, SessionSettings, where=_SETTINGS)
         self._unsaved = True
         self.save()
 
