@@ -13,10 +13,11 @@ from rtbrain.processes import require_display
 
 def command(
     classes: Annotated[
-        str | None, typer.Option("--classes", help="Texts of the markers, as rest,speech.")
+        str | None,
+        typer.Option("--classes", help='Texts of the markers, as rest,"speech, loud".'),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option("--blocks", min=1, help="Cues of each class; default: 20.")
+        int | None, typer.Option("--blocks", min=1, help="Cues of each class; default: 24.")
     ] = None,
     block: Annotated[
         str | None,

@@ -129,8 +129,8 @@ class Look(Settings):
 class ScreenPlan(CuePlan):
     """A plan for the cue screen: slow enough to be harmless, random enough to tell chance."""
 
-    n_per_class: PositiveInt = 20
-    """Cues of each class."""
+    n_per_class: PositiveInt = 24
+    """Cues of each class: 20 for a first fit, and a few that may be left out."""
     duration_s: tuple[PositiveFloat, PositiveFloat] = (4.8, 11.2)
     """Shortest and longest cue, s; drawn evenly between."""
     pause_s: tuple[NonNegativeFloat, NonNegativeFloat] = (2.0, 3.0)

@@ -57,11 +57,11 @@ def test_blocks_are_counted_and_eight_are_not_enough_data(page) -> None:
     )  # fmt: skip
     fit = action(page, "Fit with what is there")
     assert (fit.enabled, fit.reason) == (True, "8 speech blocks; 20 are needed.")
-    assert page.state() == ("checking", "16 of 40 blocks")
+    assert page.state() == ("checking", "16 of 48 blocks")
     record_blocks(page, 12, t=400.0)
     assert page.model.shown(900.0).advice[:2] == ("fine", "Enough for a first fit")
     assert action(page, "Fit with").reason == "Recording goes on until you end it."
-    assert page.state() == ("fine", "40 of 40 blocks")
+    assert page.state() == ("fine", "40 of 48 blocks")
 
 
 def test_a_block_with_a_gap_is_left_out_and_its_reason_is_shown(page) -> None:
