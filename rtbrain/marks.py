@@ -66,6 +66,11 @@ def is_plan(text: str) -> bool:
     return text.startswith(PLAN_MARKER)
 
 
+def is_of_screen(text: str) -> bool:
+    """Whether a marker is of the cue screen, and no class."""
+    return text in CUE_WORDS or text.startswith((PLAN_MARKER, SCREEN_MARKER))
+
+
 @dataclass(frozen=True, slots=True)
 class CueBlock:
     """A state that a cue began, until it ended; infinite while it lasts."""

@@ -1,6 +1,7 @@
 """What the pages of the console have in common: one page a step, and the actions it offers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -62,6 +63,9 @@ class Page(QWidget):
         The streams that are read; None until a signal is chosen. The window sets it.
     bad : mapping or None
         Bad contacts and why, where the page judges them.
+    hindrance : str
+        Why nothing may be started on any page: what Set up says is to be fixed first. The window
+        sets it.
     """
 
     changed = Signal()
@@ -70,8 +74,11 @@ class Page(QWidget):
     """Show this step."""
     says = Signal(str)
     """Show one line of what has happened above the action bar."""
-    asks = Signal(str, list)
-    """Ask a question in place of the action bar: its text, and the Actions that answer it."""
+    asks = Signal(str, list, object)
+    """Ask a question in place of the action bar: its text, the Actions that answer it, and a
+    callable that says whether it still concerns what is."""
+    asks_text = Signal(str, str, object, object)
+    """Ask for a text: the question, what stands there, the callable that takes it, and as above."""
 
     step = ""
 
@@ -80,6 +87,7 @@ class Page(QWidget):
         self.session, self.theme = session, theme
         self.live: ViewSession | None = None
         self.bad: Mapping[str, str] | None = None
+        self.hindrance = ""
         self.primary: Action | None = None
         self.buttons: Sequence[Action] = ()
         self.keys: Sequence[Action] = ()
@@ -100,6 +108,24 @@ class Page(QWidget):
             call()
         except RtbrainError as error:
             self.says.emit(str(error))
+
+    def ask_end(self, end: Callable[[], object]) -> None:
+        """Ask whether to end the recording that runs, with its length and size."""
+        job = self.session.jobs["recorder"]
+        path, size = self.session.folder / job.argv[1], 0
+        with suppress(OSError):
+            size = path.stat().st_size
+        question = say(
+            "session.end_question",
+            name=path.stem,
+            minutes=round(max(0.0, self.session.clock() - job.t_start) / 60),
+            mb=round(size / 1e6),
+        )
+        answers = [
+            Action(say("session.end_now"), end),
+            Action(say("session.go_on"), lambda: None),
+        ]
+        self.asks.emit(question, answers, lambda: job.running and not job.stopping)
 
     def take(self, update: SessionUpdate) -> None:
         """Take note of what the streams have brought since the last poll."""

@@ -1,10 +1,10 @@
 """The window of the console: menu, transport, rail, the page of a step, and its actions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -20,7 +20,7 @@ from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
 from rtbrain.console.frame.closing import Closing
 from rtbrain.console.frame.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
-from rtbrain.console.frame.menus import ConsoleMenus
+from rtbrain.console.frame.menus import ConsoleMenus, PageKeys
 from rtbrain.console.frame.rail import Rail
 from rtbrain.console.frame.tour import TourBar
 from rtbrain.console.frame.transport import Transport
@@ -89,14 +89,14 @@ class SessionWindow(QMainWindow):
         self.live_button = KeyButton(self.theme, 30)
         self.bar = ActionBar(self.theme)
         self.guard = Guard(self.bar.show_message, self.watch.alarms)
-        self._shortcuts: dict[str, QShortcut] = {}
-        self._calls: dict[str, Callable[[], object]] = {}
+        self._page_keys = PageKeys(self, self.do)
         self._build()
         for page in self.pages.values():
             page.changed.connect(self._show_actions)
             page.go.connect(self.show_step)
             page.says.connect(self.bar.show_message)
             page.asks.connect(self.bar.ask)
+            page.asks_text.connect(self.bar.ask_text)
         self.rail.chosen.connect(self.show_step)
         self.bar.done.connect(self.do)
         self.live_button.clicked.connect(lambda: self.do(self.open_live))
@@ -175,7 +175,9 @@ class SessionWindow(QMainWindow):
             self.watch.take(update)
         self.outputs.poll(self.outputs_on)
         self.transport.draw(self.outputs_on)  # before all that may fail
+        hindrance = self.pages["setup"].hindrance
         for page in self.pages.values():
+            page.hindrance = hindrance
             if update is not None:
                 self.guard.carry_out(page.title, page.take, update)
             self.guard.carry_out(page.title, page.draw, now)
@@ -193,6 +195,7 @@ class SessionWindow(QMainWindow):
                 self.small.judge(bad)
             self.small.draw(now)
         self.rail.draw()
+        self.bar.look()
         if self.menus.log.isVisible():
             self.menus.log.show_text(log_lines(self.watch.alarms.log))
 
@@ -270,7 +273,7 @@ class SessionWindow(QMainWindow):
             "light": lambda: self._retheme(self.theme.name != "light", self.theme.large),
             "large": lambda: self._retheme(self.theme.name == "light", not self.theme.large),
             "seen": self.watch.alarms.see,
-            "mark": lambda: self.bar.ask_text(say("session.mark"), self.menus.send),
+            "mark": lambda: self.bar.ask_text(say("session.mark"), "", self.menus.send),
         }
 
     def _retheme(self, light: bool, is_large: bool) -> None:
@@ -334,16 +337,5 @@ class SessionWindow(QMainWindow):
         self._title.setText(page.title)
         self._intro.setText(page.intro)
         self.bar.show_page(page.buttons, page.primary)
-        self._set_keys([*page.buttons, *page.keys, *([page.primary] if page.primary else [])])
-
-    def _set_keys(self, actions: Sequence[Action]) -> None:
-        self._calls = {action.key: action.call for action in actions if action.enabled}
-        for key in self._calls.keys() - self._shortcuts.keys() - {""}:
-            self._shortcuts[key] = QShortcut(QKeySequence(key), self)
-            self._shortcuts[key].setAutoRepeat(False)  # a held key is one
-            self._shortcuts[key].activated.connect(partial(self._press, key))
-        for key, shortcut in self._shortcuts.items():
-            shortcut.setEnabled(key in self._calls)
-
-    def _press(self, key: str) -> None:
-        self.do(self._calls[key])
+        primary = [] if page.primary is None else [page.primary]
+        self._page_keys.show_actions([*page.buttons, *page.keys, *primary])

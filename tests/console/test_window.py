@@ -7,11 +7,13 @@ import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QAbstractButton, QDialog, QWidget
 
+from rtbrain.check.doctor.checks import judge
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.page import STEPS, Action, BrokenPage
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
+from tests.console.fitting.reports import add_decoder
 from tests.console.stub import Runs, Streams
 
 KEY = Qt.Key
@@ -100,7 +102,8 @@ def test_a_question_takes_the_place_of_the_actions_until_it_is_answered(window):
     page, done = window.page, []
     page.primary = Action("Go", lambda: None)
     page.changed.emit()
-    page.asks.emit("End it?", [Action("End", lambda: done.append("end")), Action("Go on", list)])
+    answers = [Action("End", lambda: done.append("end")), Action("Go on", list)]
+    page.asks.emit("End it?", answers, lambda: True)
     page.changed.emit()
     assert window.bar.question == "End it?"
     assert [button.label() for button in window.bar.buttons] == ["End", "Go on"]
@@ -109,6 +112,54 @@ def test_a_question_takes_the_place_of_the_actions_until_it_is_answered(window):
     assert done == ["end"]
     assert not window.bar.question
     assert window.bar.buttons[-1].label() == "Go"
+
+
+def test_a_question_is_withdrawn_once_what_it_asks_about_is_over(window, running):
+    calibrate, run = window.pages["calibrate"], window.pages["run"]
+    for page, name in ((calibrate, "calibration/calib-01"), (run, "runs/run-01")):
+        running["recorder"].argv = ("record", f"{name}.xdf")
+        running["recorder"].stopping, running["recorder"].running = False, True
+        page.ask_end(list)
+        window.poll()
+        assert window.bar.question.startswith(f"End the recording of {name[-6:].strip('-')}"[:21])
+        running["recorder"].running = False
+        window.poll()
+        assert not window.bar.question
+    window.close()
+    assert window.bar.question == "A decoder runs."
+    running["decoder"].running = False
+    window.poll()
+    assert not window.bar.question
+    window.bar.ask_text("Mark:", "was", list)
+    window.poll()
+    assert (window.bar.question, window.bar.field.text()) == ("Mark:", "was")
+
+
+def test_what_is_to_be_fixed_first_keeps_every_page_from_starting(window, doctors):
+    window.session.change(
+        streams=(UsedStream(name="amp", role="signal"),), classes=("rest", "go"), plan={}
+    )
+    window.poll()
+    (doctor,) = doctors.all
+    doctor.found = [judge("mains", "fix", "differs", value=50, hz=50, removed=60, db=31)]
+    window.pages["setup"].draw_now()
+    window.poll()
+    why = "Fix first: Mains."
+    for step in ("calibrate", "run"):
+        assert window.pages[step].hindrance == why
+    assert (
+        window.pages["calibrate"].primary.enabled,
+        window.pages["calibrate"].primary.reason,
+    ) == (
+        False,
+        why,
+    )
+    with pytest.raises(SettingsError, match=why):
+        window.pages["calibrate"].start()
+    window.session.change(decoder=add_decoder(window.session))
+    with pytest.raises(SettingsError, match=why):
+        window.pages["run"].start()
+    assert not window.session.jobs
 
 
 @pytest.fixture

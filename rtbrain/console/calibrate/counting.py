@@ -12,13 +12,13 @@ from rtbrain.console.folder import IGNORE
 from rtbrain.errors import SettingsError
 from rtbrain.files import UNREADABLE, parse_json, strict_json, write_atomically
 from rtbrain.marks import (
-    CUE_WORDS,
     DROPPED,
     PAUSED,
     PLAN_MARKER,
     SCREEN_MARKER,
     CueBlock,
     cue_blocks,
+    is_of_screen,
 )
 from rtbrain.stream.triggers import TriggerEdges, parse_trigger
 from rtbrain.types import Chunk, Montage
@@ -97,7 +97,7 @@ class BlockCounter:
                     markers = [*markers, *found]
         for t, text in sorted(markers, key=lambda one: one[0]):
             self.markers.append((t, text))
-            if self.name_of(text) is None and not _of_screen(text):
+            if self.name_of(text) is None and not is_of_screen(text):
                 self.unknown[text] += 1
 
     def look(self, now: float, *, recording: bool, good: float = 1.0) -> None:
@@ -116,7 +116,9 @@ class BlockCounter:
 
     def blocks(self) -> list[CueBlock]:
         """All blocks since the count began, that which is on too."""
-        named = [(t, (_of_screen(text) and text) or self.name_of(text)) for t, text in self.markers]
+        named = [
+            (t, (is_of_screen(text) and text) or self.name_of(text)) for t, text in self.markers
+        ]
         known = [(t, text) for t, text in named if text and text != IGNORE]
         return cue_blocks(known, self.classes)
 
@@ -183,10 +185,6 @@ class BlockCounter:
         return False
 
 
-def _of_screen(text: str) -> bool:
-    return text in CUE_WORDS or text.startswith((PLAN_MARKER, SCREEN_MARKER))
-
-
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What there is of a class."""
@@ -235,7 +233,7 @@ def load_blocks(path: Path, note: Callable[[str], object] | None = None) -> list
 def last_markers(counter: BlockCounter, n: int = 4) -> list[tuple[float, str]]:
     """The newest markers first, those of the screen by their words; no plans."""
     shown = [
-        (t, text if _of_screen(text) else counter.name_of(text) or text)
+        (t, text if is_of_screen(text) else counter.name_of(text) or text)
         for t, text in reversed(counter.markers)
         if not text.startswith((PLAN_MARKER, SCREEN_MARKER))
     ]

@@ -1,8 +1,8 @@
 """The page Calibrate: cues and markers, the recording, and the usable blocks as they come."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QSize
@@ -18,7 +18,7 @@ from rtbrain.console.calibrate.plan import PlanPanel
 from rtbrain.console.folder import IGNORE, Session
 from rtbrain.console.frame.controls import KeyButton
 from rtbrain.console.page import Action, Page
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label
@@ -56,24 +56,11 @@ class CalibratePage(Page):
 
     def start(self) -> None:
         """Begin to record, and the cues with it."""
+        if why := self._hindrance():
+            raise SettingsError(why)
         name = self.model.start()
         self.says.emit(say("calibrate.action.began", name=name))
         self._show_actions()
-
-    def ask_end(self) -> None:
-        """Ask whether to end the recording."""
-        job = self.session.jobs["recorder"]
-        megabytes = 0
-        if self.model.file is not None and (path := self.session.folder / self.model.file).exists():
-            megabytes = round(path.stat().st_size / 1e6)
-        question = say(
-            "calibrate.action.end_question",
-            name=self.model.file.stem if self.model.file else "",
-            minutes=round((time.time() - job.t_start) / 60),
-            mb=megabytes,
-        )
-        yes = Action(say("calibrate.action.end_yes"), self.model.end)
-        self.asks.emit(question, [yes, Action(say("calibrate.action.end_no"), lambda: None)])
 
     def ask_display(self) -> None:
         """Ask where the cues are shown."""
@@ -91,13 +78,19 @@ class CalibratePage(Page):
         if not self.session.running("cue"):
             answers.append(Action(say("calibrate.move_window"), move(None)))
         cancel = Action(say("calibrate.cancel"), lambda: None)
-        self.asks.emit(say("calibrate.move_title"), [*answers, cancel])
+        shown = self.session.running("cue")
+        self.asks.emit(
+            say("calibrate.move_title"),
+            [*answers, cancel],
+            lambda: self.session.running("cue") == shown,
+        )
 
     def ask_name(self) -> None:
         """Ask what the most frequent marker without a name stands for."""
-        if self.model.counter is None or not self.model.counter.unknown:
+        counter = self.model.counter
+        if counter is None or not counter.unknown:
             return
-        ((text, _),) = self.model.counter.unknown.most_common(1)
+        ((text, _),) = counter.unknown.most_common(1)
 
         def stands_for(name: str) -> Callable[[], None]:
             def call() -> None:
@@ -108,7 +101,8 @@ class CalibratePage(Page):
         answers = [Action(name, stands_for(name)) for name in self.session.settings.classes]
         answers.append(Action(say("calibrate.ignore"), stands_for(IGNORE)))
         cancel = Action(say("calibrate.cancel"), lambda: None)
-        self.asks.emit(say("calibrate.name_question", text=text), [*answers, cancel])
+        question = say("calibrate.name_question", text=text)
+        self.asks.emit(question, [*answers, cancel], lambda: text in counter.unknown)
 
     def take(self, update: SessionUpdate) -> None:
         """Count blocks from the markers, in the signal that comes with them."""
@@ -273,6 +267,7 @@ class CalibratePage(Page):
             n_unknown,
             counts,
             self.session.settings.signal,
+            self.hindrance,
         )
 
     def _show_actions(self) -> None:
@@ -306,7 +301,9 @@ class CalibratePage(Page):
             closing = self.session.jobs["recorder"].stopping
             name = self.model.file.stem if self.model.file else ""
             text = say("session.closing_file" if closing else "calibrate.action.end", name=name)
-            self.buttons = [Action(text, self.ask_end, "Ctrl+End", enabled=not closing)]
+            self.buttons = [
+                Action(text, partial(self.ask_end, self.model.end), "Ctrl+End", enabled=not closing)
+            ]
             self.primary = fit
         elif self.model.unrecorded:
             self.buttons = [Action(say("calibrate.action.end"), self.model.end, "Ctrl+End")]
@@ -328,4 +325,6 @@ class CalibratePage(Page):
             return say("calibrate.action.no_signal")
         if self.session.running("recorder"):
             return say("calibrate.action.busy")
+        if self.hindrance:
+            return self.hindrance
         return "" if len(self.model.classes) > 1 else say("calibrate.action.no_classes")

@@ -90,7 +90,7 @@ class FitPage(Page):
             return "checking", say("fit.runs")
         if self.session.settings.decoder is not None:
             chosen = [one for one in self.decoders if one.folder == self.session.settings.decoder]
-            answer = chosen[0].answer if chosen else "not enough data"
+            answer = chosen[0].answer if chosen else "gone"
             return ("fine" if answer == "yes" else "look"), say(f"fit.state.{_key(answer)}")
         if self.shown is not None:
             return "unchecked", say(f"fit.state.{_key(self.shown.answer)}")
@@ -230,7 +230,11 @@ class FitPage(Page):
             Action(say("fit.use_all_the_same"), lambda: self._choose(fitted)),
             Action(say("fit.more"), self._record_more),
         ]
-        self.asks.emit(say("fit.use_question"), answers)
+
+        def still() -> bool:
+            return fitted in self.decoders and not self._fitting
+
+        self.asks.emit(say("fit.use_question"), answers, still)
 
     def _choose(self, fitted: Fitted) -> None:
         none = dict.fromkeys(("preset", "threshold", "rearm", "hold_s"))

@@ -1,7 +1,7 @@
 """What becomes of what runs when the console is closed: a question in the window, no dialog."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from PySide6.QtCore import QTimer
 
@@ -30,7 +30,7 @@ class Closing:
     def _running(self) -> list[str]:
         return [job for job in JOBS if self._session.running(job)]
 
-    def _ask(self, running: Sequence[str]) -> None:
+    def _ask(self, running: list[str]) -> None:
         *before, last = [say(f"session.jobs.{job}") for job in running]
         words = f"{', '.join(before)} {say('session.and')} {last}" if before else last
         many = "many" if before else "one"
@@ -41,6 +41,7 @@ class Closing:
                 Action(say("session.end_all"), lambda: self._end_all(time.monotonic())),
                 Action(say("session.cancel"), lambda: None),
             ],
+            lambda: [job for job in self._running if job != "view"] == running,
         )
 
     def _end_all(self, since: float) -> None:

@@ -50,6 +50,10 @@ _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _PRESSES = (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride)
 
 
+def _always() -> bool:
+    return True
+
+
 class KeyButton(QPushButton):
     """Button with its key in a box at the right; `icon_kind` is painted at the left."""
 
@@ -142,7 +146,8 @@ class ActionBar(QWidget):
         super().__init__()
         self._theme = theme
         self._page: tuple[Sequence[Action], Action | None] = ((), None)
-        self._question: tuple[str, Sequence[Action]] | None = None
+        self._question = ""
+        self._still: Callable[[], bool] = _always
         self._message = plain_label()
         self._message_icon = QLabel()
         self._reason = plain_label()
@@ -179,7 +184,7 @@ class ActionBar(QWidget):
     @property
     def question(self) -> str:
         """The question that waits for an answer; empty if none does."""
-        return "" if self._question is None else self._question[0]
+        return self._question
 
     @property
     def message(self) -> str:
@@ -189,18 +194,35 @@ class ActionBar(QWidget):
     def show_page(self, actions: Sequence[Action], primary: Action | None) -> None:
         """Show the actions of a page, unless a question waits."""
         self._page = actions, primary
-        if self._question is None:
+        if not self._question:
             reason = "" if primary is None else primary.reason
             self._set(actions, primary, reason)
 
-    def ask(self, question: str, answers: Sequence[Action]) -> None:
-        """Ask in place of the actions; the last answer leaves everything as it is."""
-        self._question = question, answers
+    def ask(
+        self, question: str, answers: Sequence[Action], still: Callable[[], bool] = _always
+    ) -> None:
+        """Ask in place of the actions; the last answer leaves everything as it is.
+
+        `still` says whether the question concerns what is: `look` withdraws it otherwise.
+        """
+        self._question, self._still = question, still
+        self.field.hide()
         self._set((), None, question, [Action(a.text, self._answer(a), a.key) for a in answers])
         self.buttons[-1].setFocus()
 
-    def ask_text(self, question: str, call: Callable[[str], object]) -> None:
-        """Ask for a text in place of the actions; Enter passes it on, leaving it empty does not."""
+    def look(self) -> None:
+        """Withdraw a question whose matter is over."""
+        if self._question and not self._still():
+            self.drop_question()
+
+    def ask_text(
+        self,
+        question: str,
+        given: str,
+        call: Callable[[str], object],
+        still: Callable[[], bool] = _always,
+    ) -> None:
+        """Ask for a text in place of the actions; Enter passes on what was given, or typed."""
 
         def enter() -> None:
             text = self.field.text()
@@ -210,15 +232,17 @@ class ActionBar(QWidget):
         self.ask(
             question,
             [Action(say("session.enter"), enter), Action(say("session.cancel"), lambda: None)],
+            still,
         )
-        self.field.clear()
+        self.field.setText(given)
+        self.field.selectAll()
         self.field.show()
         self.field.setFocus()
         self._enter = enter
 
     def drop_question(self) -> None:
         """Show the actions again."""
-        self._question = None
+        self._question, self._still = "", _always
         self.field.hide()
         self.show_page(*self._page)
 

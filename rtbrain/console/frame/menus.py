@@ -1,13 +1,13 @@
 """Menus of the console, its marks by hand, and the dialogs that hold up nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from PySide6.QtCore import QSettings
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenu, QWidget
 
-from rtbrain.console.page import STEPS
+from rtbrain.console.page import STEPS, Action
 from rtbrain.view.grid import MENU_PX
 from rtbrain.view.health.dialogs import TextDialog
 from rtbrain.view.marks import MarkLabels, MarkOutlet
@@ -103,6 +103,28 @@ class ConsoleMenus:
         lines += [f"{key}: {text}" for key, text in rows]
         self.keys.toggle()
         self.keys.show_text("\n".join(lines))
+
+
+class PageKeys:
+    """Keys of what the page that is shown offers; `do` carries out what one is for."""
+
+    def __init__(self, window: QMainWindow, do: Callable[[Callable[[], object]], object]) -> None:
+        self._window, self._do = window, do
+        self._shortcuts: dict[str, QShortcut] = {}
+        self._calls: dict[str, Callable[[], object]] = {}
+
+    def show_actions(self, actions: Sequence[Action]) -> None:
+        """Let the keys of these actions do something, and no others."""
+        self._calls = {action.key: action.call for action in actions if action.enabled}
+        for key in self._calls.keys() - self._shortcuts.keys() - {""}:
+            self._shortcuts[key] = QShortcut(QKeySequence(key), self._window)
+            self._shortcuts[key].setAutoRepeat(False)  # a held key is one
+            self._shortcuts[key].activated.connect(partial(self._press, key))
+        for key, shortcut in self._shortcuts.items():
+            shortcut.setEnabled(key in self._calls)
+
+    def _press(self, key: str) -> None:
+        self._do(self._calls[key])
 
 
 def _without_state(call: Callable[[], object], checked: bool = False) -> None:

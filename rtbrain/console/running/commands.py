@@ -1,7 +1,8 @@
 """What the page Run starts and says: the decoder, the recording, and commands to the decoder."""
 
+import csv
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from rtbrain.console.commands import record_command, setting
 from rtbrain.console.folder import FOLDERS, Session
 from rtbrain.console.running.expected import Expected
-from rtbrain.errors import RtbrainError, SettingsError
-from rtbrain.files import parse_json
+from rtbrain.errors import RtbrainError, SettingsError, list_words
+from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.live.control import send_command
+from rtbrain.stream_names import same_rate
+from rtbrain.types import Montage
 from rtbrain.view.texts import say
 
 
@@ -51,6 +54,31 @@ def _detect_of(bundle: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return dict(parse_json((bundle / "manifest.json").read_bytes())["detect"])
     return {}
+
+
+def hindrance(session: Session, montage: Montage | None) -> str:
+    """Why the chosen decoder cannot decode the signal; empty where nothing is known against it.
+
+    `montage` is that of the signal, None while it is not known.
+    """
+    settings = session.settings
+    if settings.decoder is None:
+        return say("run.needs_decoder")
+    if settings.signal is None:
+        return say("run.needs_signal")
+    if not (bundle := session.folder / settings.decoder).is_dir():
+        return say("run.decoder_gone", folder=settings.decoder)
+    if montage is None:
+        return ""
+    with suppress(*UNREADABLE):  # what is broken, the decoder says itself
+        with (bundle / "montage.tsv").open(encoding="utf-8", newline="") as file:
+            names = [row["name"] for row in csv.DictReader(file, delimiter="\t")]
+        if absent := [name for name in names if name not in montage.names]:
+            return say("run.contacts_absent", n=len(absent), names=list_words(absent))
+        sfreq_hz = float(parse_json((bundle / "manifest.json").read_bytes())["sfreq_hz"])
+        if not same_rate(montage.sfreq_hz, sfreq_hz):
+            return say("run.other_rate", hz=f"{montage.sfreq_hz:g}", fitted=f"{sfreq_hz:g}")
+    return ""
 
 
 def start_run(session: Session, expected: Expected | None) -> str:
@@ -106,13 +134,3 @@ class Remote:
             raise unexpected[0]
         answers = [one.result() for one, error in zip(done, errors, strict=True) if not error]
         return answers, [str(error) for error in errors if error]
-
-
-def describe_outputs(outputs: dict[str, Any]) -> str:
-    """Where triggers go, in words; empty where nowhere."""
-    words: Sequence[str] = [
-        f"{kind} {one.get('to') or one.get('port') or ''}".strip()
-        for kind, one in outputs.items()
-        if isinstance(one, dict)
-    ]
-    return ", ".join(words)

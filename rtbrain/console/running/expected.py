@@ -16,6 +16,7 @@ from rtbrain.view.texts import say
 
 PRESETS = ("few_misses", "balanced", "few_alarms")
 _LEAST_RATE = 0.005  # that is told from none, an hour
+_UNKNOWN_UP = 0.5  # where a decoder proposes none
 _NO_RUNS = (0, 0, 0.0, LEAST_DISPERSION)
 _WANTED_PER_HOUR = 10.0  # false alarms, fewer than which rest is to show
 
@@ -90,6 +91,16 @@ class Expected:
         wanted = (to.up, to.low, to.hold_s)
         known = {(one.up, one.low, one.hold_s): name for name, one in self.presets.items()}
         return known.get(wanted, "")
+
+
+def wanted_threshold(session: Session, expected: Expected | None) -> DetectSettings:
+    """Threshold of the settings of a session, or of its decoder."""
+    settings = session.settings
+    if settings.threshold is not None:
+        down = None if settings.rearm is None else min(settings.rearm, settings.threshold)
+        hold_s = settings.hold_s or 0.0
+        return DetectSettings(up=settings.threshold, down=down, hold_s=hold_s)
+    return DetectSettings(up=_UNKNOWN_UP) if expected is None else expected.presets["balanced"]
 
 
 def ways_to(

@@ -14,13 +14,22 @@ from rtbrain.console.page import Action, Page
 from rtbrain.console.running.commands import (
     Remote,
     decode_command,
+    hindrance,
     is_run,
     start_recording,
     start_run,
 )
-from rtbrain.console.running.expected import Expected, expected_of, shown_threshold, ways_to
+from rtbrain.console.running.expected import (
+    Expected,
+    expected_of,
+    shown_threshold,
+    wanted_threshold,
+    ways_to,
+)
+from rtbrain.console.running.outputs import TriggerForm
 from rtbrain.console.running.switches import SwitchPanel, switch_states
 from rtbrain.console.running.threshold import ThresholdPanel
+from rtbrain.errors import SettingsError
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.types import Montage
 from rtbrain.view.decodes.decoding import Decoding, SessionView
@@ -32,7 +41,6 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
 
 _LOOK_EVERY_S = 0.25
-_UNKNOWN_UP = 0.5
 
 
 @dataclass
@@ -53,7 +61,7 @@ class RunPage(Page):
 
     def __init__(self, session: Session, theme: Theme) -> None:
         super().__init__(session, theme)
-        self.remote = Remote(session)
+        self.remote, self.triggers = Remote(session), TriggerForm(self)
         self.expected: Expected | None = None
         self.fitted: Fitted | None = None
         self._seen: object = None
@@ -117,6 +125,8 @@ class RunPage(Page):
             return "look", say("run.records_only")
         if self.session.settings.decoder is None:
             return "unchecked", say("step.run.not_begun")
+        if not (self.session.folder / self.session.settings.decoder).is_dir():
+            return "fix", say("fit.state.gone")
         if self.session.files("run", ".xdf"):
             return "fine", say("run.ended", n=len(self.session.files("run", ".xdf")))
         return "unchecked", say("run.ready")
@@ -170,7 +180,8 @@ class RunPage(Page):
         states = switch_states(self.session, self.decoding, runs=self.running)
         files = tuple(self.session.files("run", ".xdf")), tuple(self.session.files("report"))
         jobs = [(one.running, one.stopping) for one in self.session.jobs.values()]
-        seen = (settings, live, tuple(states.items()), files, len(self._moved), self.state(), jobs)
+        about = len(self._moved), self.state(), "" if self.running else self._why_not()
+        seen = (settings, live, tuple(states.items()), files, about, jobs)
         if seen == self._seen and not answers:
             return
         self._seen = seen
@@ -207,17 +218,8 @@ class RunPage(Page):
             up=found.up, down=min(found.down, found.up), hold_s=max(0.0, found.hold_s)
         )
 
-    def _wanted(self) -> DetectSettings:
-        """Threshold of the settings, or of the decoder."""
-        settings, expected = self.session.settings, self.expected
-        if settings.threshold is not None:
-            down = None if settings.rearm is None else min(settings.rearm, settings.threshold)
-            hold_s = settings.hold_s or 0.0
-            return DetectSettings(up=settings.threshold, down=down, hold_s=hold_s)
-        return DetectSettings(up=_UNKNOWN_UP) if expected is None else expected.presets["balanced"]
-
     def _show_threshold(self) -> None:
-        one = self._live_threshold() or self._wanted()
+        one = self._live_threshold() or wanted_threshold(self.session, self.expected)
         up, about = one.up, []
         if one.down is not None:
             about.append(say("run.rearm", down=shown_threshold(one.down)))
@@ -231,7 +233,7 @@ class RunPage(Page):
 
     def _offer(self) -> None:
         back = Action(say("run.take_back"), self.take_back, enabled=bool(self._moved), reason="")
-        self.buttons = [back]
+        self.buttons = [back, self.triggers.action]
         recorder = self.session.jobs.get("recorder")
         if is_run(self.session) and recorder is not None and recorder.stopping:
             closing = say("session.closing_file", name=Path(recorder.argv[1]).stem)
@@ -241,45 +243,39 @@ class RunPage(Page):
             end = Action(say("run.end"), self.end, "Ctrl+End", reason=say("run.end_reason"))
             self.primary = end
             return
-        reason = ""
-        if self.session.settings.decoder is None:
-            reason = say("run.needs_decoder")
-        elif self.session.settings.signal is None:
-            reason = say("run.needs_signal")
-        elif self.session.running("recorder"):
-            reason = say("run.calibration_runs")
-        elif self.session.running("decoder"):
-            reason = say("run.decoder_ends")
+        reason = self._why_not()
+        if self.session.running("recorder"):
+            reason = reason or say("run.calibration_runs")
         self.primary = Action(say("run.start"), self.start, enabled=not reason, reason=reason)
-        if self.session.settings.decoder is None:
-            self.buttons = [Action(say("run.to_fit"), lambda: self.go.emit("fit")), back]
+        if self.fitted is None:
+            self.buttons = [Action(say("run.to_fit"), lambda: self.go.emit("fit")), *self.buttons]
+
+    def _why_not(self) -> str:
+        """Why no decoder can be started now."""
+        montage = None if self.live is None else self.live.montage
+        ends = say("run.decoder_ends") if self.session.running("decoder") else ""
+        return hindrance(self.session, montage) or self.hindrance or ends
 
     # What can be done
 
     def start(self) -> None:
         """Record and decode; detections and triggers stay off until they are switched on."""
+        self._require_start()
         name = start_run(self.session, self.expected)
         self._moved = []
         self.says.emit(say("run.started", run=name))
         self._look()
 
+    def _require_start(self) -> None:
+        if why := self._why_not():
+            raise SettingsError(why)
+
     def end(self) -> None:
-        """Ask, then end the decoder and close the recording."""
-        job = self.session.jobs.get("recorder")
-        if not is_run(self.session) or job is None:
+        """End the decoder; where a run is recorded ask first, and close its file too."""
+        if is_run(self.session):
+            self.ask_end(self._end)
+        else:
             self.session.stop("decoder")
-            return
-        path = self.session.folder / job.argv[1]
-        size = path.stat().st_size / 1e6 if path.exists() else 0.0
-        minutes = max(0.0, self.session.clock() - job.t_start) / 60
-        question = say(
-            "run.end_question", run=path.stem, minutes=f"{minutes:.0f}", mb=f"{size:.0f}"
-        )
-        answers = [
-            Action(say("run.end_now"), self._end),
-            Action(say("run.go_on"), lambda: None),
-        ]
-        self.asks.emit(question, answers)
 
     def _end(self) -> None:
         self.session.stop("decoder")
@@ -290,7 +286,8 @@ class RunPage(Page):
         """Detect from now on by this threshold, and its lower one as the curve has it."""
         point = None if self.expected is None else self.expected.at(up)
         down = point.down if point is not None and abs(point.up - up) < 1e-9 else None
-        self._change((self._live_threshold() or self._wanted()).moved_to(up, down))
+        before = self._live_threshold() or wanted_threshold(self.session, self.expected)
+        self._change(before.moved_to(up, down))
 
     def choose_preset(self, name: str) -> None:
         """Detect by a preset of the decoder."""
@@ -304,7 +301,7 @@ class RunPage(Page):
 
     def _change(self, to: DetectSettings, name: str = "", *, keep: bool = True) -> None:
         """Detect by other settings: those of a preset, or a threshold held as long as one's."""
-        before = self._live_threshold() or self._wanted()
+        before = self._live_threshold() or wanted_threshold(self.session, self.expected)
         if (before.up, before.low, before.hold_s) == (to.up, to.low, to.hold_s):
             return
         if keep:
@@ -330,6 +327,7 @@ class RunPage(Page):
         if self.running:
             self.session.stop("decoder")
         else:
+            self._require_start()
             self.session.start("decoder", decode_command(self.session, self.expected))
         self._look()
 

@@ -8,7 +8,8 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from rtbrain.console.folder import Session
-from rtbrain.console.running.commands import describe_outputs, is_run
+from rtbrain.console.running.commands import is_run
+from rtbrain.console.running.outputs import describe_outputs
 from rtbrain.stream_names import events_name
 from rtbrain.view.decodes.decoding import Decoding
 from rtbrain.view.decodes.frame import face, paint_frame, paint_line

@@ -8,7 +8,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLineEdit,
-    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -16,12 +15,13 @@ from PySide6.QtWidgets import (
 
 from rtbrain.console.folder import IGNORE, SessionSettings
 from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, styled
+from rtbrain.marks import is_of_screen
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
 
 _CODE_PX, _NAME_PX, _HEARD_PX = 110, 160, 92
 _BASELINES = ("rest", "baseline", "pause", "idle")
-_MOST_AS_CLASSES = 6
+_MOST_AS_CLASSES, _LONGEST_CLASS = 6, 40
 
 
 def classes_of(markers: Mapping[str, str], before: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,9 +47,7 @@ class MarkerNames(Panel):
     target = Signal(str)
 
     def __init__(self, theme: Theme) -> None:
-        self.as_named = QPushButton(say("setup.markers.as_named"))
-        super().__init__(theme, say("setup.markers.title"), "", self.as_named)
-        self._texts: list[str] = []
+        super().__init__(theme, say("setup.markers.title"))
         inner = QWidget()
         self._column = QVBoxLayout(inner)
         fill(self._column, margins=(12, 2, 12, 6), spacing=4)
@@ -58,7 +56,6 @@ class MarkerNames(Panel):
         self._column.addWidget(self._empty)
         self._column.addStretch(1)
         self.add_scrolled(inner)
-        self.as_named.clicked.connect(self._take_texts)
         self._targets = QButtonGroup(self)
         self.rows: dict[str, _Marker] = {}
 
@@ -70,7 +67,6 @@ class MarkerNames(Panel):
         note = say("setup.markers.note", source=source) if source else ""
         self.note.show_text(note)
         self._empty.setVisible(not codes)
-        self.as_named.setVisible(bool(self._unnamed_texts(heard, settings)))
         for code in [code for code in self.rows if code not in codes]:
             self._targets.removeButton(self.rows[code].target)
             self.rows.pop(code).deleteLater()
@@ -86,15 +82,13 @@ class MarkerNames(Panel):
                 self.rows[code] = row
             self.rows[code].show_marker(heard.get(code, 0), settings)
 
-    def _unnamed_texts(self, heard: Mapping[str, int], settings: SessionSettings) -> list[str]:
-        texts = [code for code in heard if not _is_number(code)]
-        unnamed = [code for code in texts if code not in settings.markers]
-        self._texts = unnamed if len(texts) <= _MOST_AS_CLASSES else []
-        return self._texts
-
-    def _take_texts(self) -> None:
-        for text in list(self._texts):
-            self.named.emit(text, text)
+    @staticmethod
+    def unnamed_texts(heard: Mapping[str, int], settings: SessionSettings) -> list[str]:
+        """Words without a name that can be classes: a few, and none that a cue screen sends."""
+        texts = [code for code in heard if not (_is_number(code) or is_of_screen(code))]
+        if len(texts) > _MOST_AS_CLASSES or max(map(len, texts), default=0) > _LONGEST_CLASS:
+            return []
+        return [code for code in texts if code not in settings.markers]
 
     def _name(self, row: "_Marker") -> None:
         given = row.name.currentText().strip()

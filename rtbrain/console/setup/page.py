@@ -51,6 +51,7 @@ class SetupPage(Page):
         self._awake: Any = None
         self._drawn_s = 0.0
         self._shown: tuple[object, ...] = ()
+        self._named: set[tuple[str, str]] = set()  # sources and texts that were named here
         self.again = QPushButton(say("setup.again"))
         self.streams, self.markers = StreamTable(theme, self.again), MarkerNames(theme)
         self.about, self.checks, self.ways = AboutSession(theme), CheckList(theme), Ways()
@@ -92,13 +93,17 @@ class SetupPage(Page):
         doctor.expected = self._expected()
         self._use_awaited(doctor.streams)
         self._checks = doctor.checks()
+        fix = self._of("fix")
+        names = list_words([one.name for one in fix], _LISTED)
+        self.hindrance = say("setup.reason.fix", names=names) if fix else ""
         self.checks.show_checks(self._checks)
         self.bad = None if doctor.reading is None else doctor.reading.bad
         rows = rows_of(doctor.streams, settings, doctor.reading)
         self.streams.show_rows(rows)
         seconds = f"{time.monotonic() - doctor.looked_s:.0f}"
         self.streams.note.show_text(say("setup.streams.note", n=len(rows), seconds=seconds))
-        self.markers.show_markers(*self._heard(), settings)
+        self._name_texts()
+        self.markers.show_markers(*self._heard(), self.session.settings)
         self.about.show_settings(settings)
         self.ways.show_playing(self.session.running("player"))
         self._set_actions()
@@ -204,7 +209,13 @@ class SetupPage(Page):
             return
         names = list_words([one.name for one in new], 20)
         answers = [Action(say("setup.go_on"), self._accept), Action(say("setup.stay"), list)]
-        self.asks.emit(say("setup.go_on_question", names=names), answers)
+        seen = self._to_see()
+        question = say("setup.go_on_question", names=names)
+        self.asks.emit(question, answers, lambda: self._to_see() == seen)
+
+    def _to_see(self) -> list[str]:
+        """Keys of what is not fine."""
+        return sorted(one.key for one in (*self._of("fix"), *self._of("look")))
 
     def _accept(self) -> None:
         look = self._of("look")
@@ -276,6 +287,16 @@ class SetupPage(Page):
         stream: FoundStream | None = doctor.markers
         markers = settings.of_role(MARKERS)
         return (markers[0].name if markers else ""), dict(stream.codes if stream else {})
+
+    def _name_texts(self) -> None:
+        """Let each marker that is a word stand for itself, once; a person may change that."""
+        if self.session.settings.plan is not None:
+            return
+        source, heard = self._heard()
+        for text in self.markers.unnamed_texts(heard, self.session.settings):
+            if (source, text) not in self._named:
+                self._named.add((source, text))
+                self.name_it(text, text)
 
     def _use_awaited(self, streams: Sequence[FoundStream]) -> None:
         """Use what was started here as soon as it is there: the signal, then its markers."""

@@ -131,7 +131,7 @@ def test_the_end_asks_first_and_counts_are_there_in_the_next_console(
     action(page, "Start").call()
     record_blocks(page, 3)
     asked = []
-    page.asks.connect(lambda question, answers: asked.append((question, answers)))
+    page.asks.connect(lambda question, answers, still: asked.append((question, answers)))
     end = action(page, "End calibration")
     assert end.key == "Ctrl+End"
     end.call()

@@ -30,7 +30,7 @@ def test_markers_of_another_program_are_counted_and_unknown_codes_get_a_name(pag
     now = page.model.shown(137.0).state
     assert (now.word, now.number, now.below) == ("7", "2.0 s", "3 markers '7' have no name")
     asked = []
-    page.asks.connect(lambda question, answers: asked.append((question, answers)))
+    page.asks.connect(lambda question, answers, still: asked.append((question, answers)))
     page.ask_name()
     question, answers = asked[0]
     assert question == "What does marker '7' stand for?"

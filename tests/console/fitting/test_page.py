@@ -103,7 +103,7 @@ def test_the_verdict_is_that_of_the_report_and_only_a_yes_may_run_without_a_ques
     add_calibration(session)
     folder = add_decoder(session, answer=answer)
     asked, went = [], []
-    page.asks.connect(lambda text, answers: asked.append((text, answers)))
+    page.asks.connect(lambda text, answers, still: asked.append((text, answers)))
     page.go.connect(went.append)
     shown_icon, shown_word, lines = look(page).verdict()
     assert (shown_icon, shown_word) == (icon, word)
@@ -209,3 +209,11 @@ def test_the_cues_of_the_console_label_a_fit_whatever_else_sends_markers(tmp_pat
     assert labels() == 'labels.marker_stream="task"'
     session.change(plan={"n_per_class": 20})
     assert labels() == 'labels.marker_stream="ward-cues"'
+
+
+def test_the_rail_says_what_a_fit_needs_and_when_it_needs_nothing_more(page, session):
+    assert look(page).state() == ("unchecked", "needs a calibration")
+    add_calibration(session, ["", ""])
+    assert look(page).state() == ("unchecked", "ready to fit")
+    session.change(decoder="decoders/decoder-09")
+    assert look(page).state() == ("look", "the decoder in use is gone")

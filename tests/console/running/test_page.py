@@ -1,5 +1,8 @@
 """The page Run: what is started, what stays off until it is switched on, and the threshold."""
 
+import json
+import shutil
+
 import pytest
 from PySide6.QtCore import Qt
 
@@ -7,9 +10,10 @@ from rtbrain.config import DetectSettings
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.running.commands import Remote, decode_command
 from rtbrain.console.running.page import RunPage
-from rtbrain.errors import StreamError
+from rtbrain.errors import SettingsError, StreamError
 from rtbrain.live.run import session_settings
 from rtbrain.stream.lsl.decodes import DecodeHeader, StatusEvent
+from rtbrain.types import Montage
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT
@@ -242,7 +246,7 @@ def test_the_end_asks_first_then_ends_decoder_and_recording(page, session):
     (session.folder / "runs/run-01.xdf").write_bytes(b"0" * 2_000_000)
     session.jobs["recorder"].t_start = session.clock() - 14 * 60
     asked = []
-    page.asks.connect(lambda text, answers: asked.append((text, answers)))
+    page.asks.connect(lambda text, answers, still: asked.append((text, answers)))
     assert (page.primary.text, page.primary.key) == ("End run…", "Ctrl+End")
     page.primary.call()
     ((question, (end, go_on)),) = asked
@@ -263,6 +267,30 @@ def test_without_a_decoder_or_a_signal_it_says_what_is_needed(page, session):
     assert page.buttons[0].text == "Go to Fit"
     page.restyle(LIGHT)
     look(page)
+
+
+def test_a_decoder_that_is_gone_or_of_other_contacts_is_not_started(page, session):
+    folder = session.folder / session.settings.decoder
+    (folder / "montage.tsv").write_text("name\tkind\nA1\tseeg\nA2\tseeg\nB1\tseeg\n")
+    manifest = {"mode": "linear", "detect": {}, "sfreq_hz": 1024.0}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    page.live = Live()
+    assert look(page).primary.enabled  # nothing is known of the signal yet
+    page.live.montage = Montage(("A1", "B2"), ("seeg",) * 2, 1024.0)
+    assert look(page).primary.reason.startswith(
+        "The signal lacks 2 contacts of the decoder: A2, B1."
+    )
+    assert not page.primary.enabled
+    page.live.montage = Montage(("A1", "A2", "B1", "B2"), ("seeg",) * 4, 512.0)
+    assert look(page).primary.reason.startswith("The signal has 512 Hz, the decoder was fitted on")
+    page.live.montage = Montage(("A1", "A2", "B1", "B2"), ("seeg",) * 4, 1024.1)
+    assert look(page).primary.enabled
+    shutil.rmtree(folder)
+    assert look(page).primary.reason.startswith(f"{session.settings.decoder} is gone.")
+    assert page.state() == ("fix", "the decoder in use is gone")
+    assert page.buttons[0].text == "Go to Fit"
+    with pytest.raises(SettingsError, match="is gone"):
+        page.start()
 
 
 def test_a_decoder_that_was_stopped_is_shown_as_off_at_once(page, session):

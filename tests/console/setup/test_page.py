@@ -47,7 +47,7 @@ def page(qtbot, tmp_path, doctors):
     made.said, made.went, made.asked = [], [], []
     made.says.connect(made.said.append)
     made.go.connect(made.went.append)
-    made.asks.connect(lambda text, answers: made.asked.append((text, answers)))
+    made.asks.connect(lambda *asked: made.asked.append(asked))
     made.draw_now()
     (made.doctor,) = doctors.all
     made.doctor.streams = (AMP, TASK)
@@ -59,6 +59,10 @@ def choose(page, name, role):
     box = page.streams.line(name).role
     box.setCurrentIndex(box.findData(role))
     box.activated.emit(box.currentIndex())
+
+
+def log_of(session):
+    return (session.folder / "log.sh").read_text()
 
 
 def used(page):
@@ -133,14 +137,27 @@ def test_codes_of_an_integer_stream_get_names_by_the_keyboard(qtbot, page):
     assert page.session.settings.classes == ("rest",)
 
 
-def test_texts_become_classes_by_one_button(page):
-    page.doctor.streams = (AMP, replace(TASK, is_text=True, codes={"go": 1, "rest": 2}))
+def test_a_marker_that_is_a_word_stands_for_itself_until_a_person_names_it(page):
+    codes = {"go": 1, "rest": 2, "7": 4, "pause": 3}  # the last is a word of the cue screen
+    page.doctor.streams = (AMP, replace(TASK, is_text=True, codes=codes))
     choose(page, "task", "markers")
-    assert page.markers.as_named.isVisible()
-    page.markers.as_named.click()
+    page.draw_now()
     assert page.session.settings.markers == {"go": "go", "rest": "rest"}
     assert page.session.settings.target == "go"
-    assert not page.markers.as_named.isVisible()
+    page.name_it("go", "")
+    page.draw_now()
+    assert page.session.settings.markers == {"rest": "rest"}
+
+
+@pytest.mark.parametrize("plan", [None, {"classes": ["rest", "speech"]}])
+def test_words_are_no_names_beside_a_plan_of_cues_nor_where_there_are_many(page, plan):
+    n = 3 if plan else 7
+    codes = {f"word {number}": 1 for number in range(n)}
+    page.session.change(plan=plan)
+    page.doctor.streams = (AMP, replace(TASK, is_text=True, codes=codes))
+    choose(page, "task", "markers")
+    page.draw_now()
+    assert page.session.settings.markers == {}
 
 
 def test_a_name_for_a_marker_leaves_the_classes_of_the_plan_of_cues_alone(page):
@@ -178,11 +195,15 @@ def test_one_click_mends_the_mains_and_the_step_waits_for_it(page):
     assert page.session.settings.mains_hz == 60
     assert page.state() == ("fix", "1 to fix, 1 to look at")
     assert (page.primary.enabled, page.primary.reason) == (False, "Fix first: Mains.")
+    assert page.hindrance == "Fix first: Mains."
     row = page.checks.rows[0]
     assert row.button.text() == "Set to 50 Hz"
     row.button.click()
     assert page.session.settings.mains_hz == 50
     assert page.doctor.expected.mains_hz == 50
+    page.doctor.found = in_order([FINE, YELLOW])
+    page.draw_now()
+    assert not page.hindrance
 
 
 def test_the_unit_is_set_with_the_factor_that_commands_take(page):
@@ -202,13 +223,19 @@ def test_yellow_may_stay_if_a_person_says_so_and_that_is_logged(page):
     page.draw_now()
     assert page.primary.enabled
     page.primary.call()
-    ((question, (go_on, stay)),) = page.asked
+    ((question, (go_on, stay), still),) = page.asked
     assert question == "Go on with Contacts as they are?"
+    assert still()
+    page.doctor.found = in_order([FINE, YELLOW, WRONG])
+    page.draw_now()
+    assert not still()
+    page.doctor.found = in_order([FINE, YELLOW])
+    page.draw_now()
     stay.call()
     assert not page.went
     go_on.call()
     assert page.went == ["calibrate"]
-    assert "LA2 flat" in (page.session.folder / "log.sh").read_text()
+    assert "went on anyway: Contacts: 1 bad of 3: LA2 flat" in log_of(page.session)
     page.primary.call()
     assert page.went == ["calibrate"] * 2
     assert len(page.asked) == 1
