@@ -154,6 +154,16 @@ class Session:
         return name in self._jobs and self._jobs[name].running
 
     @property
+    def growing(self) -> str:
+        """File that is being recorded, relative to the folder; empty where none is."""
+        job = self._jobs.get("recorder")
+        return job.argv[1] if job is not None and job.running and len(job.argv) > 1 else ""
+
+    def records(self, kind: str) -> bool:
+        """Whether a file of this kind, of `FOLDERS`, is being recorded."""
+        return self.growing.startswith(f"{FOLDERS[kind]}/")
+
+    @property
     def recorder(self) -> str:
         """Name of the recorder, whose status events are on ``NAME-status``."""
         return recorder_name(self.settings.outlet)
@@ -199,7 +209,8 @@ class Session:
     def _log_end(self, job: Job, when: str = "") -> None:
         code = job.exit_code
         how = when + ("killed" if code == KILLED else f"exit code {code}")
-        self._log.end(job.name, how if not code or not job.output else f"{how}, {job.output[-1]}")
+        how = how if not code or not job.output else f"{how}, {job.output[-1]}"
+        self._log.end(job.name, how, well=code == 0)
         job.log_end()
 
     def start(self, job: str, argv: Sequence[str]) -> Job:

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 
 from rtbrain.errors import SettingsError, plain_text
-from rtbrain.files import parse_json, write_atomically
-from rtbrain.processes import start_detached
+from rtbrain.files import UNREADABLE, parse_json, write_atomically
+from rtbrain.processes import find_detached, is_detached, start_detached
 
 KILLED = -9  # exit code of what ended without leaving one
 _TAIL_BYTES, _TAIL_LINES = 2**14, 40
@@ -48,38 +48,46 @@ class Job:
     @classmethod
     def start(cls, folder: Path, name: str, argv: Sequence[str]) -> "Job":
         """Start a job in a folder of a session; a SettingsError where it cannot be."""
-        files = folder / "jobs" / name
+        files, t_start = folder / "jobs" / name, time.time()
+        about: dict[str, Any] = {"argv": list(argv), "started": t_start}
         try:
             files.parent.mkdir(exist_ok=True)
+            _write(files, about)  # before there is a process: it is found without its number too
             child = start_detached(
                 argv, folder, files.with_suffix(".log"), files.with_suffix(".exit")
             )
         except OSError as error:
+            with suppress(OSError):
+                files.with_suffix(".json").unlink()  # it never was
             raise SettingsError(f"{name} cannot be started: {error.strerror or error}") from error
         process: psutil.Process | None = None
-        t_start = time.time()
-        about: dict[str, Any] = {"argv": list(argv), "started": t_start, "pid": child.pid}
         with suppress(psutil.NoSuchProcess):  # it has ended already
             process = psutil.Process(child.pid)
-            about["created"] = process.create_time()
-        with suppress(OSError):  # a full disk: it runs, and cannot be joined
-            write_atomically(files.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
+            about |= {"pid": child.pid, "created": process.create_time()}
+        with suppress(OSError):  # a disk that is full now: it is found by its environment
+            _write(files, about)
         return cls(folder, name, argv, process, t_start, child)
 
     @classmethod
     def join(cls, folder: Path, name: str) -> "Job | None":
         """A job that another console started, whether it runs still or not; None if none was."""
+        files = folder / "jobs" / name
         try:
-            about = parse_json((folder / "jobs" / f"{name}.json").read_bytes())
+            about = parse_json(files.with_suffix(".json").read_bytes())
             argv, t_start = [str(word) for word in about["argv"]], float(about["started"])
-            pid, created = int(about["pid"]), float(about.get("created", 0))
-        except (OSError, ValueError, KeyError, TypeError):
+            pid, created = int(about.get("pid", 0)), float(about.get("created", 0))
+        except UNREADABLE:
             return None
+        exit_code = files.with_suffix(".exit")
         process: psutil.Process | None = None
+        if not pid:  # the console ended, or the disk was full, just when it was started
+            process = None if exit_code.exists() else find_detached(exit_code)
         with suppress(psutil.Error):
-            process = psutil.Process(pid)
-            if abs(process.create_time() - created) > _SAME_S:
-                process = None  # another one that has its number
+            if pid:
+                process = psutil.Process(pid)
+                # Another one may have its number; a clock that was set moves when it began.
+                same = abs(process.create_time() - created) <= _SAME_S
+                process = process if same or is_detached(process, exit_code) else None
         job = cls(folder, name, argv, process, t_start)
         job.stopping, job.logged = about.get("stopping") is True, about.get("logged") is True
         job.earlier = not job.running
@@ -163,8 +171,11 @@ class Job:
         """Keep a fact for the next console; on a full disk it is lost."""
         path = self._files.with_suffix(".json")
         with suppress(OSError, ValueError, TypeError):
-            about = {**parse_json(path.read_bytes()), key: True}
-            write_atomically(path, json.dumps(about, indent=2) + "\n")
+            _write(self._files, {**parse_json(path.read_bytes()), key: True})
+
+
+def _write(files: Path, about: dict[str, Any]) -> None:
+    write_atomically(files.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
 
 
 def _parse(text: str, before: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -11,6 +11,7 @@ from rtbrain.errors import plain_text
 
 # Jobs that bash waits for; the others run beside what follows.
 FOREGROUND = frozenset({"fit", "report", "export"})
+_MORE_S = 60  # than here, for a job that ends by itself to begin and end
 _UNTIMED = FOREGROUND | {"view"}  # they need no pause after them
 _ANSWERS_S = "120"
 _HEAD = """#!/usr/bin/env bash
@@ -18,6 +19,9 @@ _HEAD = """#!/usr/bin/env bash
 # Exports go into new folders too: NEWFOLDER-NAME for NAME.
 mkdir -p "${1:?name a new folder}" && cd "$1" && mkdir -p calibration decoders runs reports || exit
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+# Waits for a job, and ends it where it takes longer than so many seconds.
+ended() { for _ in $(seq "$2"); do kill -0 "$1" 2>/dev/null || break; sleep 1; done
+  kill "$1" 2>/dev/null; wait "$1"; }
 """
 
 
@@ -71,15 +75,16 @@ class SessionLog:
         self.note(note or f"{job} is stopped")
         self._pause()
         if job not in FOREGROUND:
-            self._write(f'kill "${job}"; wait "${job}"')
+            self._write(f'ended "${job}" 0')
         self._running.discard(job)
 
-    def end(self, job: str, how: str) -> None:
-        """Add that a job has ended; bash waits for one that nobody stopped."""
+    def end(self, job: str, how: str, *, well: bool = True) -> None:
+        """Add that a job has ended by itself: bash ends it then too, after a while if `well`."""
         self.note(f"{job} has ended: {how}")
         if job in self._running:
+            self._pause()
             self._running.discard(job)
-            self._write(f'wait "${job}"')
+            self._write(f'ended "${job}" {_MORE_S if well else 0}')
         self._t_last = self._clock()
 
     def flush(self) -> str:

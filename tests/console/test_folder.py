@@ -115,6 +115,36 @@ def test_a_job_outlives_what_started_it_and_is_joined_again(tmp_path):
     assert not session.poll()
 
 
+def test_a_job_whose_number_was_never_written_is_found_by_its_environment(tmp_path):
+    session = Session(tmp_path)
+    first = session.start("player", ["simulate", "--channels", "6"])
+    path = tmp_path / "jobs/player.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({"argv": about["argv"], "started": about["started"]}))
+    again = Session(tmp_path).jobs["player"]  # of a console that ended in between
+    assert again.running
+    path.write_text(json.dumps({**about, "created": about["created"] - 3600}))  # a clock was set
+    assert Session(tmp_path).running("player")
+    wait_until(lambda: first.output)
+    again.stop()
+    wait_until(lambda: not first.running)
+    path.write_text(json.dumps({"argv": about["argv"], "started": about["started"]}))
+    assert not Session(tmp_path).running("player")
+
+
+def test_a_job_is_written_down_before_it_begins(tmp_path, monkeypatch):
+    session = Session(tmp_path)
+
+    def dies(argv, folder, output, exit_code):
+        assert json.loads((tmp_path / "jobs/fit.json").read_text())["argv"] == ["fit", "x"]
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr("rtbrain.console.jobs.start_detached", dies)
+    with pytest.raises(SettingsError, match="fit cannot be started: no more processes"):
+        session.start("fit", ["fit", "x"])
+    assert "fit" not in Session(tmp_path).jobs
+
+
 def test_exit_codes_are_left_behind_and_a_job_that_was_killed_leaves_none(tmp_path):
     session = Session(tmp_path)
     good, bad = (session.start(name, argv) for name, argv in (("fit", QUICK), ("cue", ["nope"])))
@@ -160,6 +190,22 @@ class Clock:
         return self.t
 
 
+def calls_of_replay(folder, script):
+    """Calls of `log.sh` in a new folder, of a program that goes on as this script does."""
+    (folder / "bin").mkdir()
+    fake = folder / "bin/rtbrain"
+    head = '#!/bin/bash\nprintf "%s|" "$@" >> calls; echo >> calls\n'
+    fake.write_text(f'{head}[ "$1" = export ] && exit\n{script}\nexit 0\n')
+    fake.chmod(0o755)
+    subprocess.run(
+        ["bash", str(folder / "log.sh"), str(folder / "again")],
+        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        check=True,
+        timeout=300,
+    )
+    return (folder / "again/calls").read_text().splitlines()
+
+
 def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     clock = Clock()
     log = session_log.SessionLog(tmp_path / "log.sh", clock)
@@ -177,22 +223,11 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     log.end("recorder", "exit code 0")
     log.start("export", ["export", "x", "--out", "/data/ward 2-bids"])
     log.run(["control", "x"], "a command")
-    (tmp_path / "bin").mkdir()
-    fake = tmp_path / "bin/rtbrain"
-    fake.write_text(
-        '#!/bin/bash\nprintf "%s|" "$@" >> calls; echo >> calls\n'
+    lasts = (
         '[ "$1" = record ] && { trap "echo ended >> calls; exit" TERM; '
-        "while :; do sleep 0.01; done; }\nexit 0\n"
+        "while :; do sleep 0.01; done; }"
     )
-    fake.chmod(0o755)
-    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    subprocess.run(
-        ["bash", str(tmp_path / "log.sh"), str(tmp_path / "again")],
-        env={**os.environ, "PATH": path},
-        check=True,
-        timeout=30,
-    )
-    assert (tmp_path / "again/calls").read_text().splitlines() == [
+    assert calls_of_replay(tmp_path, lasts) == [
         "record|calibration/calib 01.xdf|--stream|a b|",
         "cue|--plan|calibration/plan.yaml|",
         "ended",
@@ -205,6 +240,28 @@ def test_the_log_is_bash_that_does_the_same_in_a_new_folder(tmp_path):
     assert plan.read_text() == "classes: [rest, $(touch bad)]\n"
     assert "sleep 0.3" in (tmp_path / "log.sh").read_text()
     assert "sleep 3600" not in (tmp_path / "log.sh").read_text()
+
+
+def test_the_log_ends_also_where_a_job_was_killed_or_never_ends_by_itself(tmp_path):
+    clock = Clock()
+    log = session_log.SessionLog(tmp_path / "log.sh", clock)
+    log.start("recorder", ["record", "runs/run-01.xdf"])
+    clock.t += 0.2
+    log.end("recorder", "killed", well=False)
+    log.start("decoder", ["decode"])
+    log.end("decoder", "exit code 0")
+    log.start("cue", ["quick"])
+    clock.t += 0.1
+    log.end("cue", "exit code 0")
+    log.run(["export", "x"])
+    text = (tmp_path / "log.sh").read_text()
+    (tmp_path / "log.sh").write_text(text.replace(f" {session_log._MORE_S}\n", " 1\n"))
+    assert calls_of_replay(tmp_path, '[ "$1" = quick ] || while :; do sleep 0.01; done') == [
+        "record|runs/run-01.xdf|",
+        "decode|",
+        "quick|",
+        "export|x|",
+    ]
 
 
 def test_a_new_name_is_free_in_all_folders_and_a_folder_that_is_gone_is_said(tmp_path):
@@ -229,7 +286,7 @@ def test_what_ended_while_no_console_was_open_is_logged_once_and_is_no_alarm(tmp
         session = Session(tmp_path)
         log = (tmp_path / "log.sh").read_text()
         assert log.count("recorder has ended: while no console was open, killed") == 1
-        assert log.count('wait "$recorder"') == 1
+        assert log.count('ended "$recorder"') == 1
         assert log.count("decoder has ended: while no console was open, killed") == 1
         assert session.jobs["decoder"].stopping
         found = Watch(session).update()
