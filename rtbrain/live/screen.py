@@ -85,6 +85,7 @@ _SENTENCES: dict[str, str] = {
     "too_slow": "{reason}",
     "restarted": "the decoder was started again after a crash ({reason}), restart {restarts}",
     "statistics": "the normaliser begins {restored}: saved statistics are {note}",
+    "thresholds_not_saved": "thresholds that were moved cannot be saved for a restart: {reason}",
     "state_not_saved": "what the normaliser has seen cannot be saved: {reason}",
     "metrics_failed": "no metrics: {reason}",
     # the recorder

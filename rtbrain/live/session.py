@@ -41,7 +41,7 @@ from rtbrain.live.source import (
 )
 from rtbrain.live.supervision.children import ALIVE, FOUND
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
-from rtbrain.live.supervision.state import SavedState
+from rtbrain.live.supervision.state import SavedState, SavedThresholds
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.outlet import StatusOutlet, StatusReport, Triggers
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -105,6 +105,7 @@ class LiveSession:
         self._metrics = Metrics(settings, bundle, self.totals, self._turn)
         self._poll_recorder: Callable[[], None] = lambda: None
         self._forget_labels: Callable[[], None] = lambda: None
+        self._save_thresholds: Callable[[], None] = lambda: None
 
     @property
     def task(self) -> str:
@@ -136,6 +137,9 @@ class LiveSession:
                 stack.callback(self._status.close)
                 # Before all that takes time: an output may be absent.
                 detector = session_detector(settings, bundle)
+                moved = SavedThresholds(settings, bundle, self.emit, turn)
+                moved.restore(detector)
+                self._save_thresholds = lambda: moved.save(detector)
                 self.triggers = stack.enter_context(
                     session_triggers(
                         detector, settings, bundle, self._record, self.emit, arm=self._arm
@@ -251,6 +255,8 @@ class LiveSession:
         """Send an event to the status stream and to the caller."""
         if event in _STATES:
             self.state = event
+        if event == "threshold":
+            self._save_thresholds()
         if event == "markers_lost":
             self._forget_labels()
         self._metrics.take(event, fields)

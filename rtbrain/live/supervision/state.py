@@ -17,10 +17,11 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rtbrain import __version__
-from rtbrain.config import DecodeSettings
+from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
 from rtbrain.decoder import Bundle
-from rtbrain.errors import one_line
-from rtbrain.files import parse_json, sha256, write_atomically
+from rtbrain.detect import Detector
+from rtbrain.errors import RtbrainError, one_line
+from rtbrain.files import UNREADABLE, parse_json, sha256, strict_json, write_atomically
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.spectrogram import (
@@ -93,6 +94,42 @@ class SavedState:
             return _statistics(load_tensors(tensors)), f"{age_s:.1f} s old"
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             return None, f"they cannot be read: {one_line(error)}"
+
+
+class SavedThresholds:
+    """Thresholds that were moved, for the decoder that goes on after a crash; else unused."""
+
+    def __init__(
+        self, settings: DecodeSettings, bundle: Bundle, report: Callable[..., None], turn: Turn
+    ) -> None:
+        self._path = state_path(settings).with_suffix(".thresholds")  # the supervisor removes it
+        self._report, self._turn, self._bundle = report, turn, bundle
+
+    def restore(self, detector: Detector) -> None:
+        """Detect by the thresholds of the decoder before; of none at the first start."""
+        if not self._turn.supervised:
+            return
+        if not self._turn.restarts:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            return
+        with contextlib.suppress(*UNREADABLE, RtbrainError):  # by those of the start then
+            saved = parse_json(self._path.read_bytes())
+            if saved["bundle"] == self._bundle.id:
+                for label, values in saved["detect"].items():
+                    one = parse_settings(values, DetectSettings, where=self._path.name)
+                    detector.change(label, one)
+
+    def save(self, detector: Detector) -> None:
+        """Keep the thresholds as they are now."""
+        if not self._turn.supervised:
+            return
+        detect = {label: one.model_dump() for label, one in detector.settings.items()}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self._path, strict_json({"bundle": self._bundle.id, "detect": detect}))
+        except OSError as error:
+            self._report("thresholds_not_saved", reason=error.strerror or str(error))
 
 
 class StateKeeper:

@@ -217,8 +217,10 @@ def run(plan: str) -> int:
             if recorder is not None:
                 recorder.end()
     # Also where the decoder was down just then.
-    with contextlib.suppress(OSError):
-        Path(chosen["state"]).unlink(missing_ok=True)
+    state = Path(chosen["state"])
+    for path in (state, state.with_suffix(".thresholds")):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return code or 0
 
 

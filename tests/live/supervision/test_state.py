@@ -2,15 +2,18 @@
 
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder
-from rtbrain.config import DecodeSettings, OutletSettings, StreamSettings
+from rtbrain.config import DecodeSettings, DetectSettings, OutletSettings, StreamSettings
+from rtbrain.detect import Detector
+from rtbrain.live.detections import DetectionSink
 from rtbrain.live.supervision import state
-from rtbrain.live.supervision.state import SavedState
+from rtbrain.live.supervision.state import SavedState, SavedThresholds
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of, wait_until
@@ -154,3 +157,49 @@ def test_an_end_in_order_leaves_no_state_and_a_full_disk_is_reported_once(bundle
         saved.path.touch()
         monkeypatch.setattr(state.os, "getppid", lambda: 1)
     assert saved.path.exists()  # the supervisor has gone: another may begin where it was
+
+
+def moved_threshold(bundle, turn, move=None):
+    """Threshold of a decoder at its turn, after it was moved by the words of a command, if any."""
+    events = []
+    detector = Detector({"speech": DetectSettings(up=0.7)}, ("rest", "speech"), 0.125)
+    saved = SavedThresholds(SETTINGS, bundle, lambda event, **f: events.append(event), turn)
+    saved.restore(detector)
+    if move is not None:
+        DetectionSink(detector, None, lambda *_, **__: saved.save(detector)).move(move, "test")
+    assert not events
+    return detector.settings["speech"].up
+
+
+def test_a_threshold_that_was_moved_is_kept_through_a_restart_and_no_further(bundle):
+    first, later = Turn(supervised=True), Turn(restarts=1, supervised=True)
+    assert moved_threshold(bundle, first, ["0.9", "speech"]) == 0.9
+    assert moved_threshold(bundle, later) == 0.9
+    assert moved_threshold(bundle, later, ["0.8", "speech"]) == 0.8
+    assert moved_threshold(bundle, replace(later, restarts=2)) == 0.8
+    assert moved_threshold(bundle, Turn()) == 0.7
+    assert moved_threshold(replace(bundle, id="another"), later) == 0.7
+    assert moved_threshold(bundle, first) == 0.7, "a new session begins as its settings say"
+    assert moved_threshold(bundle, later) == 0.7
+
+
+UNREADABLE = ("", "{", "[]", '{"bundle": 1}', '{"bundle": "ID", "detect": {"x": {}}}')
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_thresholds_that_cannot_be_read_are_those_of_the_start(bundle, content):
+    path = state.state_path(SETTINGS).with_suffix(".thresholds")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content.replace("ID", bundle.id))
+    assert moved_threshold(bundle, Turn(restarts=1, supervised=True)) == 0.7
+
+
+def test_thresholds_that_cannot_be_saved_are_said_and_stay_moved(bundle, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    events = []
+    detector = Detector({"speech": DetectSettings(up=0.7)}, ("rest", "speech"), 0.125)
+    turn = Turn(supervised=True)
+    saved = SavedThresholds(SETTINGS, bundle, lambda event, **f: events.append(event), turn)
+    saved.save(detector)
+    assert events == ["thresholds_not_saved"]
