@@ -38,6 +38,9 @@ def command(
         str | None,
         typer.Option("--markers", help="Name of a marker stream, besides SIGNAL-markers."),
     ] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", min=1e-12, help="Multiplies the signal.")
+    ] = None,
     headless_png: Annotated[
         Path | None,
         typer.Option(
@@ -58,12 +61,14 @@ def command(
     """Show signal, decodes and their quality live; closing the window affects nothing else."""
     width_px, height_px = _pixels(size)
     scope = "machine"
+    factor = scale or 1.0
     if config is not None:
         settings = load_settings(config, DecodeSettings)
         stream = stream or settings.stream.name
         source_id = source_id or settings.stream.source_id
         decode = decode or settings.outlet.name
         markers = markers or settings.stream.markers
+        factor = scale or settings.stream.scale
         scope = settings.lsl_scope
     use_lsl_scope(scope)
     if headless_png is not None:
@@ -81,6 +86,7 @@ def command(
         decode,
         source_id=source_id,
         markers=markers,
+        scale=factor,
         make_chain=build_display_chain,
         theme=theme,
         picture=picture,

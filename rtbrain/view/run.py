@@ -40,6 +40,7 @@ def run_window(
     *,
     source_id: str | None = None,
     markers: str | None = None,
+    scale: float = 1.0,
     make_chain: BuildChain,
     theme: str | None,
     picture: Screenshot | None,
@@ -54,6 +55,8 @@ def run_window(
         Source id of the signal, where several have one name.
     markers : str, optional
         Name of a marker stream to show besides ``SIGNAL-markers``.
+    scale : float
+        Further factor on the signal, of an amplifier that states no or a wrong unit.
     make_chain : callable
         Makes the display's signal chain from a reference, a mains frequency and a montage.
     theme : str or None
@@ -78,7 +81,9 @@ def run_window(
         else:
             folder = stack.enter_context(scratch_folder("rtbrain-view-"))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
-        session = ViewSession(stream=stream, decode=decode, source_id=source_id, markers=markers)
+        session = ViewSession(
+            stream=stream, decode=decode, source_id=source_id, markers=markers, scale=scale
+        )
         stack.callback(session.close)
         outlet = MarkOutlet(window=window_identity(settings))
         window = MainWindow(session, outlet, settings, make_chain=make_chain, theme=theme)

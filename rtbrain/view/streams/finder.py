@@ -104,6 +104,8 @@ class StreamFinder:
         *,
         source_id: str | None = None,
         markers: str | None = None,
+        scale: float = 1.0,
+        triggers: Sequence[str] = (),
     ) -> None:
         self.opened: queue.Queue[tuple[str, ViewInlet]] = queue.Queue()
         self.connecting: frozenset[str] = frozenset()
@@ -111,7 +113,7 @@ class StreamFinder:
         self.foreign: frozenset[str] = frozenset()
         self.choices: tuple[StreamSummary, ...] = ()
         self._wanted, self._decode, self._clock = (stream, source_id), decode, clock
-        self._markers = markers
+        self._markers, self._scale, self._triggers = markers, scale, triggers
         self._t_start = time.monotonic()
         self._watcher = StreamWatcher()
         self._contacts = DecoderContacts()
@@ -241,7 +243,9 @@ class StreamFinder:
 
     def _make_inlet(self, key: str, found: Any) -> ViewInlet:
         if key == "signal":
-            inlet = SignalInlet(found, self._clock, self._counter)
+            inlet = SignalInlet(
+                found, self._clock, self._counter, scale=self._scale, triggers=self._triggers
+            )
             self._counter = inlet.counter
             return inlet
         return (DecodeInlet if key == "decode" else TextInlet)(found, self._clock)

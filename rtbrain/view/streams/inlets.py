@@ -89,11 +89,19 @@ class SignalInlet(ViewInlet):
     """The signal, its samples numbered by a counter that outlives the connection."""
 
     def __init__(
-        self, found: Any, clock: Callable[[], float], counter: SampleCounter | None
+        self,
+        found: Any,
+        clock: Callable[[], float],
+        counter: SampleCounter | None,
+        *,
+        scale: float = 1.0,
+        triggers: Sequence[str] = (),
     ) -> None:
         if counter is not None and counter.sfreq_hz != float(found.nominal_srate()):
             counter = None
-        self._source = LslSource(found, max_buffer_s=_BUFFER_S, counter=counter)
+        self._source = LslSource(
+            found, max_buffer_s=_BUFFER_S, counter=counter, scale=scale, triggers=triggers
+        )
         # This inlet is never opened for data: it only measures the clock.
         super().__init__(found, clock, make_inlet(found, 1))
         self.montage = self._source.montage

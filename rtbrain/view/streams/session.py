@@ -62,8 +62,9 @@ class ViewSession:
     """The streams of a window, which may come and go at any time.
 
     `stream` and `decode` name the signal and the decoder, and `source_id` one of several signals
-    of a name; None selects the only one. `bad` maps bad channels to their reasons; `feeds` holds
-    the state of each stream.
+    of a name; None selects the only one. `scale` is a further factor on the signal, but for the
+    codes of the channels that `trigger` names. `bad` maps bad channels to their reasons; `feeds`
+    holds the state of each stream.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class ViewSession:
         decode: str | None,
         source_id: str | None = None,
         markers: str | None = None,
+        scale: float = 1.0,
+        trigger: str | None = None,
         clock: Callable[[], float] = lsl_clock,
     ) -> None:
         self.montage: Montage | None = None
@@ -91,7 +94,15 @@ class ViewSession:
             decoder = sender_of(decode)
             requested |= {"decode": decode_name(decoder), "status": status_name(decoder)}
         self._states = StreamStates(requested)
-        self._finder = StreamFinder(stream, decode, clock, source_id=source_id, markers=markers)
+        self._finder = StreamFinder(
+            stream,
+            decode,
+            clock,
+            source_id=source_id,
+            markers=markers,
+            scale=scale,
+            triggers=() if trigger is None else (trigger,),
+        )
         self.feeds: tuple[StreamHealth, ...] = self._update_states(clock())
 
     def poll(self) -> SessionUpdate:
