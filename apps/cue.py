@@ -44,6 +44,12 @@ def command(
     window: Annotated[
         bool, typer.Option("--window", help="A window instead of the full screen.")
     ] = False,
+    recorder: Annotated[
+        str | None,
+        typer.Option(
+            "--recorder", help="Begin once record --name NAME has the markers and all it expects."
+        ),
+    ] = None,
     progress_json: Annotated[bool, typer.Option("--progress-json", hidden=True)] = False,
 ) -> None:
     """Show cues in random order, once somebody records their markers.
@@ -68,6 +74,7 @@ def command(
         name=name,
         display=display,
         windowed=window,
+        recorder=recorder,
         on_status=lambda status: print(
             progress_line(status) if progress_json else status_line(status),
             file=sys.stderr if progress_json else sys.stdout,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rtbrain.config.flags import join_names
 from rtbrain.console.folder import Session
 from rtbrain.errors import RtbrainError, one_line
 from rtbrain.live.control import send_command
@@ -31,14 +32,28 @@ def record_command(session: Session, out: Path) -> list[str]:
     for name in names:
         argv += ["--stream", name]
     argv += ["--type", "Markers"]  # marks by hand too, of whichever window
-    if signal := settings.signal:
-        argv += ["--expect", signal.name]
+    expected = [] if settings.signal is None else [settings.signal.name]
+    if session.running("cue"):
+        expected.append(cues_name(settings.outlet))
+    if expected:
+        argv += ["--expect", join_names(expected)]
     for key in ("code", "session", "task"):
         argv += ["--note", f"{key}={getattr(settings, key)}"]
     return argv
 
 
-def streams_of(session: Session) -> dict[str, str | None]:
+def cue_command(session: Session, plan: Path, display: int | None, windowed: bool) -> list[str]:
+    """``cue`` of a plan in a file, which begins once the recorder of a session records it."""
+    argv = ["cue", "--plan", str(plan), "--name", cues_name(session.settings.outlet)]
+    argv += ["--recorder", session.recorder]
+    if windowed:
+        argv.append("--window")
+    elif display is not None:
+        argv += ["--display", str(display)]
+    return [*argv, "--progress-json"]
+
+
+def streams_of(session: Session) -> dict[str, Any]:
     """Streams that a console reads, as `ViewSession` takes them; empty until there is a signal."""
     settings = session.settings
     if (signal := settings.signal) is None:
@@ -51,6 +66,8 @@ def streams_of(session: Session) -> dict[str, str | None]:
         "source_id": signal.source_id or None,
         "decode": settings.outlet,
         "markers": markers[0] if markers else None,
+        "scale": settings.scale,
+        "trigger": settings.trigger,
     }
 
 
@@ -58,8 +75,10 @@ def view_command(session: Session, theme: str) -> list[str]:
     """``view`` of the streams of a session."""
     argv = ["view", "--decode", session.settings.outlet, "--theme", theme]
     for name, value in streams_of(session).items():
-        if value is not None and name != "decode":
+        if name in ("stream", "source_id", "markers") and value is not None:
             argv += [f"--{name.replace('_', '-')}", value]
+    if session.settings.scale != 1.0:
+        argv += ["--scale", f"{session.settings.scale:g}"]
     return argv
 
 

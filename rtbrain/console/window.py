@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QResizeEvent
@@ -76,7 +77,7 @@ class SessionWindow(QMainWindow):
         light = (theme or settings.value("theme", "dark")) == "light"
         self.theme = choose_theme(light, settings.value("large", False, type=bool) is True)
         self.live: ViewSession | None = None
-        self._live_for: dict[str, str | None] = {}
+        self._live_for: dict[str, Any] = {}
         self._step = STEPS[0]
         self.pages = {page.step: make_page(page, session, self.theme) for page in PAGES}
         self.watch, self.outputs = Watch(session), Outputs(session, self._tell)

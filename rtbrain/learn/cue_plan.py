@@ -29,7 +29,7 @@ from rtbrain.recording.recording import Event, Recording
 
 _ROUNDING_S = 1e-6
 _MAX_TRIES = 10_000  # of an order that ends with too many alike
-_LEAST_S = 1.0  # between two changes of the screen: nothing faster than 1 Hz
+LEAST_S = 1.0  # between two changes of the screen: nothing faster than 1 Hz
 _RANDOM, _PACED = 0.4, 0.2  # half the range of the lengths over their middle: wanted, and refused
 _LEAST_LEFT_S = 0.5  # of a block without its beginning
 
@@ -146,10 +146,10 @@ class ScreenPlan(CuePlan):
     def _harmless(self) -> "ScreenPlan":
         for name in ("duration_s", "pause_s"):
             shortest_s = getattr(self, name)[0]
-            if shortest_s < _LEAST_S and (name == "duration_s" or self.pause_s[1] > 0):
+            if shortest_s < LEAST_S and (name == "duration_s" or self.pause_s[1] > 0):
                 raise ValueError(
                     f"{name}: the screen would change after {shortest_s:g} s; faster than once "
-                    f"in {_LEAST_S:g} s can harm: expected {_LEAST_S:g} s or more"
+                    f"in {LEAST_S:g} s can harm: expected {LEAST_S:g} s or more"
                 )
         if self.randomness < _PACED:
             low, high = self.middle_s * (1 - _RANDOM), self.middle_s * (1 + _RANDOM)

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
-from rtbrain.config.files import parse_settings
+from rtbrain.config.files import load_settings, parse_settings
 from rtbrain.console.calibrate.counting import (
     BlockCounter,
     Collected,
     CountedBlock,
     blocks_file,
     collected,
+    held,
     last_markers,
     load_blocks,
 )
@@ -27,9 +28,9 @@ from rtbrain.console.calibrate.now import (
     now_of_cues,
     now_of_markers,
 )
-from rtbrain.console.commands import record_command
+from rtbrain.console.commands import cue_command, record_command
 from rtbrain.console.cues.schedule import CueSchedule
-from rtbrain.console.folder import FOLDERS, Session
+from rtbrain.console.folder import Session
 from rtbrain.errors import RtbrainError, SettingsError, one_line, plain_text
 from rtbrain.files import write_atomically
 from rtbrain.learn.cue_plan import ScreenPlan, new_seed
@@ -52,6 +53,8 @@ class Calibration:
         Of the recording that runs, or was the last.
     earlier : list of CountedBlock
         Blocks of the recordings before.
+    held : bool
+        Whether the recorder says that it records signal and markers: before, no block counts.
     display, windowed
         Where cues are shown: the number of a display, or a window.
     """
@@ -60,6 +63,7 @@ class Calibration:
         self.session = session
         self.counter: BlockCounter | None = None
         self.earlier: list[CountedBlock] = []
+        self.held = False
         self.file: Path | None = None  # relative to the session's folder
         self._schedule: CueSchedule | None = None  # as the cue screen draws it too
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rtbrain-cue")
@@ -73,8 +77,7 @@ class Calibration:
     @property
     def recording(self) -> bool:
         """Whether a calibration is recorded."""
-        job = self.session.jobs.get("recorder")
-        return job is not None and job.running and _is_calibration(job.argv)
+        return self.session.records("calib")
 
     @property
     def unrecorded(self) -> bool:
@@ -195,6 +198,7 @@ class Calibration:
             raise
         if self.counter is not None:
             self.earlier += self.counter.done
+        self.held = False
         self._count_for(path)
         return path.stem
 
@@ -204,7 +208,9 @@ class Calibration:
         self.session.stop("recorder")
 
     def toggle_pause(self) -> None:
-        """Pause the cues, or go on."""
+        """Pause the cues, or go on; a SettingsError while what comes would be lost."""
+        if self.status.get("state") == "paused" and not (self.recording and self.held):
+            raise SettingsError(say("calibrate.state.not_held"))
         self.command("resume" if self.status.get("state") == "paused" else "pause")
 
     def drop(self) -> None:
@@ -238,8 +244,13 @@ class Calibration:
         good = 1.0
         if live is not None and montage is not None and montage.n_channels:
             good = 1 - len(live.bad) / montage.n_channels
-        counter.look(update.now, recording=True, good=good)
         name = self.marker_stream
+        names = {one for one in (settings.signal and settings.signal.name, name) if one}
+        since_s = self.session.jobs["recorder"].t_start - time.time() + update.now
+        for t, holds in held(update.recorder_events, self.session.recorder, names, since_s):
+            self.held = holds
+            counter.look(t, recording=holds, good=good)
+        counter.look(update.now, recording=self.held, good=good)
         sent = zip(update.markers, update.marker_streams, strict=True)
         markers = [marker for marker, stream in sent if stream == name]
         counter.take(update.now, update.chunks, markers)
@@ -280,6 +291,8 @@ class Calibration:
             found = Now(say("calibrate.state.failed"), below=plain_text(why, 200))
         elif source == "screen" and self.recording:
             found = Now(say("calibrate.state.ended"), below=say("calibrate.state.ended_line"))
+        elif self.recording and not self.held:
+            found = Now(say("calibrate.state.waiting"), below=say("calibrate.state.not_held"))
         elif self.recording and counter is not None:
             name = self.session.settings.trigger or self.marker_stream
             found = now_of_markers(counter, name, now)
@@ -302,8 +315,7 @@ class Calibration:
     def _join(self) -> None:
         """Take up what an earlier console began."""
         for path in self.session.files("calib", ".xdf"):
-            job = self.session.jobs.get("recorder")
-            if self.recording and job is not None and str(path) in job.argv:
+            if str(path) == self.session.growing:
                 self._count_for(path)
             else:
                 self.earlier += load_blocks(self._blocks_of(path), self._note)
@@ -312,11 +324,8 @@ class Calibration:
         if job is not None and job.running and "--plan" in job.argv:
             path = self.session.folder / job.argv[job.argv.index("--plan") + 1]
             try:
-                plan = parse_settings(
-                    yaml.safe_load(path.read_text(encoding="utf-8")), ScreenPlan, where=path.name
-                )
-                self._schedule = CueSchedule(plan)
-            except (OSError, yaml.YAMLError, RtbrainError) as error:
+                self._schedule = CueSchedule(load_settings(str(path), ScreenPlan))
+            except RtbrainError as error:
                 self.session.log(note=f"the plan of the cues: {one_line(error)}")
 
     def _blocks_of(self, path: Path) -> Path:
@@ -337,14 +346,5 @@ class Calibration:
             write_atomically(session.folder / path, text)
         except OSError as error:
             raise SettingsError(f"{path}: {one_line(error)}") from error
-        argv = ["cue", "--plan", str(path), "--name", cues_name(session.settings.outlet)]
-        if self.windowed:
-            argv.append("--window")
-        elif self.display is not None:
-            argv += ["--display", str(self.display)]
-        session.start("cue", [*argv, "--progress-json"])
+        session.start("cue", cue_command(session, path, self.display, self.windowed))
         self._schedule = CueSchedule(plan)
-
-
-def _is_calibration(argv: Sequence[str]) -> bool:
-    return len(argv) > 1 and argv[1].startswith(FOLDERS["calib"])

@@ -20,8 +20,11 @@ from rtbrain.marks import (
     cue_blocks,
     is_of_screen,
 )
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.triggers import TriggerEdges, parse_trigger
+from rtbrain.stream_names import status_name
 from rtbrain.types import Chunk, Montage
+from rtbrain.view.health.recorder import recorded_streams
 from rtbrain.view.texts import say
 
 ENOUGH = 20  # blocks of each class that a first fit should have
@@ -205,6 +208,23 @@ def collected(
         seconds = sum(block.lasts_s - settle_s for block in usable)
         found[name] = Collected(len(usable), seconds, len(mine) - len(usable))
     return found
+
+
+def held(
+    events: Sequence[StatusEvent], recorder: str, names: Collection[str], since_s: float
+) -> list[tuple[float, bool]]:
+    """When a recorder said whether it records all streams of these names: s, LSL clock.
+
+    `events` are of any recorders; what an earlier one of this name said, before `since_s`, does
+    not count.
+    """
+    said, stream = [], status_name(recorder)
+    for event in events:
+        if event.event == "summary" and event.fields.get("recorder") == stream:
+            recorded = recorded_streams(event.fields.get("recording")) or ()
+            if event.t >= since_s:
+                said.append((event.t, {*names} <= {name for name, _ in recorded}))
+    return said
 
 
 def blocks_file(recording: Path) -> Path:

@@ -1,12 +1,14 @@
 """Runs the cue screen: frames, their markers over LSL, and what an operator asks for."""
 
 import json
+import math
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from rtbrain.learn.cue_plan import ScreenPlan, new_seed
 from rtbrain.live.control import serve_commands
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.processes import handle_end
+from rtbrain.stream.lsl.decodes import DecodeListener, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.view.health.recorder import recorded_streams
 
 _ANSWER_S, _HIDDEN_S = 5.0, 2.0
 _LOOK_MS, _SETTLE_MS = 100, 500
@@ -59,10 +63,11 @@ def show_cues(
     name: str,
     display: int | None = None,
     windowed: bool = False,
+    recorder: str | None = None,
     on_status: Callable[[dict[str, Any]], None] = lambda status: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
-    """Show the cues of a plan from the first listener on, until the last or until it is ended.
+    """Show the cues of a plan once their markers are recorded, until the last or until it is ended.
 
     Returns the figures of the frames, which are sent as the last marker too.
 
@@ -72,6 +77,9 @@ def show_cues(
         Of the marker stream, and of the program for `rtbrain.live.control.send_command`.
     display : int, optional
         Number of the display; by default the second, or a window where there is one alone.
+    recorder : str, optional
+        Name of the recorder to wait for: it must say that it records the markers, and all that it
+        expects. By default the first listener begins the cues.
     on_status, on_note : callable
         Called at each change of the screen with `CueSchedule.status`, and with one line.
     """
@@ -79,15 +87,52 @@ def show_cues(
     with ExitStack() as stack:
         screen = CueScreen(display, windowed, lsl_clock)
         stack.callback(screen.close)
-        outlet = MarkerOutlet(name, source_id=f"{name}-screen")
+        source_id = f"{name}-screen"
+        outlet = MarkerOutlet(name, source_id=source_id)
         stack.callback(outlet.close)
         run = CueRun(CueSchedule(plan), screen, outlet, on_status, on_note)
         stack.callback(run.close)
         handle_end(lambda *_: run.stop())
         stack.enter_context(serve_commands(name, run.answer, "cue screen"))
-        run.wait_for_listener()
+        if recorder is None:
+            run.wait(lambda: outlet.wait_for_listeners(0.0))
+        else:
+            run.wait(stack.enter_context(recorded_by(recorder, name, source_id)))
         application.exec()
     return run.figures()
+
+
+def has_all(event: StatusEvent, stream: str, source_id: str) -> bool:
+    """Whether a recorder says that it records a stream, and misses none that it expects."""
+    recorded = recorded_streams(event.fields.get("recording")) or ()
+    missing = event.fields.get("missing")
+    return event.event == "summary" and (stream, source_id) in recorded and missing == []
+
+
+@contextmanager
+def recorded_by(recorder: str, stream: str, source_id: str) -> Iterator[Callable[[], bool]]:
+    """Whether a recorder has said that it records a stream, and all that it expects.
+
+    A thread listens to it while the block runs, until it has.
+    """
+    recorded, ended = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        listener = DecodeListener(recorder)
+        while not (recorded.is_set() or ended.wait(_LOOK_MS / 1000)):
+            with suppress(RtbrainError):  # one that does not answer is asked again
+                listener.look(0.0)
+            if any(has_all(event, stream, source_id) for event in listener.pull_events()):
+                recorded.set()
+        listener.close()
+
+    thread = threading.Thread(target=listen, name="rtbrain-recorder", daemon=True)
+    thread.start()
+    try:
+        yield recorded.is_set
+    finally:
+        ended.set()
+        thread.join(_ANSWER_S)
 
 
 class CueRun(QObject):
@@ -109,23 +154,27 @@ class CueRun(QObject):
         self._waits: Scene | None = None  # for its frame
         self._t_asked, self._hidden = 0.0, False
         screen.shown.connect(self._shown)
-        screen.closed.connect(self.stop)
+        screen.closed.connect(self._close)
         # A command comes from a thread of its own.
         self._asked.connect(self._answer, Qt.ConnectionType.QueuedConnection)
         self._due = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._due.timeout.connect(self._look)
+        self._soon = QTimer(self, singleShot=True)
+        self._soon.timeout.connect(self._show_waiting)
         self._listening = QTimer(self, interval=_LOOK_MS)
-        self._listening.timeout.connect(self._begin_if_heard)
+        self._listening.timeout.connect(self._begin_if_recorded)
+        self._recorded: Callable[[], bool] = lambda: False
         self._pulse = QTimer(self, interval=_LOOK_MS)  # lets Python see signals to end
         self._pulse.timeout.connect(self._look_for_frame)
         self._pulse.start()
 
-    def wait_for_listener(self) -> None:
-        """Begin once somebody records the markers."""
+    def wait(self, recorded: Callable[[], bool]) -> None:
+        """Begin once the markers are recorded."""
+        self._recorded = recorded
         self._screen.show_scene(self.schedule.scene, self._screen.clock())
         self._report()
         self._listening.start()
-        self._begin_if_heard()
+        self._begin_if_recorded()
         if self._listening.isActive():
             self._on_note("waiting until the markers are recorded")
 
@@ -140,12 +189,17 @@ class CueRun(QObject):
 
     def stop(self) -> None:
         """End the cues; a block that is on is left out."""
+        ending = self._waits is not None and self._waits.state == "ended"
+        if self.schedule.scene.state != "ended" and not ending:
+            self._show(self.schedule.obey("stop")[0], soon=True)
+
+    def _close(self) -> None:
         if self.schedule.scene.state != "ended":
             self._show(self.schedule.obey("stop")[0])
 
     def close(self) -> None:
         """Stop all timers."""
-        for timer in (self._due, self._listening, self._pulse):
+        for timer in (self._due, self._soon, self._listening, self._pulse):
             timer.stop()
 
     def answer(self, line: str) -> dict[str, Any]:
@@ -168,13 +222,15 @@ class CueRun(QObject):
         match words:
             case ["display", number] if number.isdecimal():
                 self._screen.move(int(number))
-            case [("pause" | "resume" | "drop" | "stop") as command]:
-                if self._waits is not None and command != "stop":
-                    raise SettingsError("the screen changes just now: try again")
+            case ["stop"]:
+                self.stop()
+            case [("pause" | "resume" | "drop") as command]:
+                if self._waits is not None:
+                    raise SettingsError("the screen changes within a second: try again then")
                 scene, markers = self.schedule.obey(command)
                 self._send(markers, self._screen.clock())
                 if scene is not None:
-                    self._show(scene)
+                    self._show(scene, soon=True)
                 elif markers:
                     self._report()
             case ["status"]:
@@ -182,8 +238,8 @@ class CueRun(QObject):
             case _:
                 raise unknown(" ".join(words))
 
-    def _begin_if_heard(self) -> None:
-        if self._outlet.wait_for_listeners(0.0):
+    def _begin_if_recorded(self) -> None:
+        if self._recorded():
             self._listening.stop()
             QTimer.singleShot(_SETTLE_MS, self, self._begin)
 
@@ -198,11 +254,22 @@ class CueRun(QObject):
         elif self._waits is None:
             self._wake(now)
 
-    def _show(self, scene: Scene | None, t_due: float | None = None) -> None:
-        if scene is not None:
-            self._waits, self._t_asked = scene, self._screen.clock()
-            self._due.stop()
-            self._screen.show_scene(scene, self._screen.clock() if t_due is None else t_due)
+    def _show(self, scene: Scene | None, t_due: float | None = None, *, soon: bool = False) -> None:
+        """Show a scene at the next frame; with `soon`, once the screen may change again."""
+        if scene is None:
+            return
+        now = self._screen.clock()
+        wait_s = self.schedule.t_next - now if soon else 0.0
+        self._waits, self._t_asked = scene, now + max(0.0, wait_s)
+        self._due.stop()
+        if wait_s > 0:
+            self._soon.start(math.ceil(1000 * wait_s))
+        else:
+            self._screen.show_scene(scene, now if t_due is None else t_due)
+
+    def _show_waiting(self) -> None:
+        if self._waits is not None:
+            self._show(self._waits)
 
     def _shown(self, scene: Scene, t: float) -> None:
         if scene is not self._waits:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rtbrain.errors import SettingsError, list_words, plain_text
-from rtbrain.learn.cue_plan import Look, ScreenPlan
+from rtbrain.learn.cue_plan import LEAST_S, Look, ScreenPlan
 from rtbrain.marks import BREAK, DROPPED, PAUSED, RESUMED, SCREEN_MARKER
 from rtbrain.view.texts import say
 
@@ -72,9 +72,15 @@ class CueSchedule:
         elif scene.state == "break":
             least_s = {"ready": _FIRST_S, "paused": _RESUME_S}.get(before, 0.0)
             pause_s = self.pauses_s[self.number] if self.number < len(self.order) else 1.0
+            least_s = LEAST_S if DROPPED in scene.markers else least_s
             self.t_due = t + max(pause_s, least_s)
         else:
             self.t_due = math.inf
+
+    @property
+    def t_next(self) -> float:
+        """When the screen may change again, at the earliest, whoever asks for it."""
+        return self.t_shown + LEAST_S if math.isfinite(self.t_shown) else -math.inf
 
     def obey(self, command: str) -> tuple[Scene | None, tuple[str, ...]]:
         """The scene that an operator asks for, if the screen changes, and markers of this moment.

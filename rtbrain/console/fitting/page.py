@@ -133,23 +133,16 @@ class FitPage(Page):
         self._offer()
         self.changed.emit()
 
-    @property
-    def _growing(self) -> str:
-        """The calibration that is being recorded; empty where none is."""
-        job = self.session.jobs.get("recorder")
-        return job.argv[1] if job is not None and job.running and len(job.argv) > 1 else ""
-
     def _calibrations(self) -> list[Path]:
         """Calibrations with usable blocks; where none was counted, those that are closed."""
         files = self.session.files("calib", ".xdf")
         counted = {path: load_blocks(self.session.folder / blocks_file(path)) for path in files}
         usable = [path for path in files if any(not one.reason for one in counted[path])]
-        return usable or [path for path in files if str(path) != self._growing]
+        return usable or [path for path in files if str(path) != self.session.growing]
 
     def _goes_on(self) -> list[str]:
         """A line while a calibration is recorded."""
-        growing = self._growing in map(str, self.session.files("calib", ".xdf"))
-        return [say("fit.goes_on")] if growing else []
+        return [say("fit.goes_on")] if self.session.records("calib") else []
 
     # What can be done
 

@@ -110,9 +110,8 @@ class ReviewPage(Page):
 
     def _ended_runs(self) -> list[Path]:
         """Runs whose file is closed, the newest last."""
-        running = self.session.jobs.get("recorder")
-        busy = running.argv[1] if running is not None and running.running else ""
-        return [path for path in self.session.files("run", ".xdf") if str(path) != busy]
+        runs = self.session.files("run", ".xdf")
+        return [path for path in runs if str(path) != self.session.growing]
 
     def _report_of(self, run: Path) -> Path:
         return self.session.folder / "reports" / f"{run.stem}.json"
@@ -232,10 +231,8 @@ class ReviewPage(Page):
 
     def _recordings(self) -> list[Path]:
         """Recordings whose files are closed, calibrations first."""
-        running = self.session.jobs.get("recorder")
-        busy = running.argv[1] if running is not None and running.running else ""
         found = [*self.session.files("calib", ".xdf"), *self.session.files("run", ".xdf")]
-        return [path for path in found if str(path) != busy]
+        return [path for path in found if str(path) != self.session.growing]
 
     def export(self) -> None:
         """Export every recording, one job after the other."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbrain.console.commands import record_command, setting
-from rtbrain.console.folder import FOLDERS, Session
+from rtbrain.console.folder import Session
 from rtbrain.console.running.expected import Expected
 from rtbrain.errors import RtbrainError, SettingsError, list_words
 from rtbrain.files import UNREADABLE, parse_json
@@ -98,13 +98,6 @@ def start_recording(session: Session) -> str:
     path = session.next_name("run", ".xdf")
     session.start("recorder", record_command(session, path))
     return path.stem
-
-
-def is_run(session: Session) -> bool:
-    """Whether a run is recorded, rather than a calibration."""
-    job = session.jobs.get("recorder")
-    runs = job is not None and job.running and len(job.argv) > 1
-    return bool(runs and job is not None and job.argv[1].startswith(FOLDERS["run"]))
 
 
 class Remote:

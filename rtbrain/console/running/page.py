@@ -15,7 +15,6 @@ from rtbrain.console.running.commands import (
     Remote,
     decode_command,
     hindrance,
-    is_run,
     start_recording,
     start_run,
 )
@@ -121,7 +120,7 @@ class RunPage(Page):
         """Since when it runs."""
         if self.running and self._began:
             return "fine", say("run.since", time=self._began)
-        if is_run(self.session):
+        if self.session.records("run"):
             return "look", say("run.records_only")
         if self.session.settings.decoder is None:
             return "unchecked", say("step.run.not_begun")
@@ -235,11 +234,11 @@ class RunPage(Page):
         back = Action(say("run.take_back"), self.take_back, enabled=bool(self._moved), reason="")
         self.buttons = [back, self.triggers.action]
         recorder = self.session.jobs.get("recorder")
-        if is_run(self.session) and recorder is not None and recorder.stopping:
+        if self.session.records("run") and recorder is not None and recorder.stopping:
             closing = say("session.closing_file", name=Path(recorder.argv[1]).stem)
             self.primary = Action(closing, self.end, enabled=False)
             return
-        if self.running or is_run(self.session):
+        if self.running or self.session.records("run"):
             end = Action(say("run.end"), self.end, "Ctrl+End", reason=say("run.end_reason"))
             self.primary = end
             return
@@ -272,7 +271,7 @@ class RunPage(Page):
 
     def end(self) -> None:
         """End the decoder; where a run is recorded ask first, and close its file too."""
-        if is_run(self.session):
+        if self.session.records("run"):
             self.ask_end(self._end)
         else:
             self.session.stop("decoder")
@@ -332,7 +331,7 @@ class RunPage(Page):
         self._look()
 
     def _toggle_record(self) -> None:
-        if is_run(self.session):
+        if self.session.records("run"):
             self.end()
         elif not self.session.running("recorder"):
             name = start_recording(self.session)

@@ -8,7 +8,6 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from rtbrain.console.folder import Session
-from rtbrain.console.running.commands import is_run
 from rtbrain.console.running.outputs import describe_outputs
 from rtbrain.stream_names import events_name
 from rtbrain.view.decodes.decoding import Decoding
@@ -32,7 +31,7 @@ def switch_states(session: Session, decoding: Decoding, *, runs: bool) -> dict[s
     """How the switches of a session stand; `runs` says whether its decoder does."""
     settings, recorder = session.settings, session.jobs.get("recorder")
     outlet, outputs = settings.outlet, settings.outputs
-    file = recorder.argv[1] if recorder is not None and recorder.running else ""
+    file = session.growing
     heard = decoding.history is not None and not decoding.gone
     can_send = runs and heard and bool(decoding.thresholds)
     sends = can_send and decoding.sends
@@ -49,7 +48,7 @@ def switch_states(session: Session, decoding: Decoding, *, runs: bool) -> dict[s
         "record": SwitchState(
             bool(file),
             say("run.record_on" if file else "run.record_off", file=file),
-            not closing if is_run(session) else there and not file,
+            not closing if session.records("run") else there and not file,
         ),
         "detections": SwitchState(sends, events if sends else idle, can_send),
         "trigger": SwitchState(

@@ -8,6 +8,7 @@ from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.folder import Session, UsedStream
 from rtbrain.errors import SettingsError
 from rtbrain.marks import BREAK
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.types import Chunk
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK
@@ -72,8 +73,15 @@ def action(page, text):
     return found
 
 
+def recorder_events(page, t, names=None):
+    """What the recorder of a page says: that it has these streams, by default all."""
+    names = {"amp", page.model.marker_stream} if names is None else names
+    fields = {"recorder": "rtbrain-record-status", "recording": [[name, "x"] for name in names]}
+    return [StatusEvent(t, "summary", fields)]
+
+
 def run(page, now, markers=(), signal=None, gap=0):
-    """Pass on markers and, of a span of time, the signal."""
+    """Pass on markers and, of a span of time, the signal, while a recorder has both."""
     chunks = []
     if signal is not None:
         n = round(100 * (signal[1] - signal[0]))
@@ -82,7 +90,10 @@ def run(page, now, markers=(), signal=None, gap=0):
     names = [page.model.marker_stream] * len(markers)
     others = [(now, "rest"), (now, "speech")]  # marks of a person, or of another program
     names += ["rtbrain-view-marks", "amp-markers"]
-    page.take(SessionUpdate(now, chunks, markers=[*markers, *others], marker_streams=names))
+    events = recorder_events(page, signal[0] if signal else now)
+    texts = [*markers, *others]
+    update = SessionUpdate(now, chunks, markers=texts, marker_streams=names, recorder_events=events)
+    page.take(update)
     page.draw(now)
 
 

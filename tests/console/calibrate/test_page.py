@@ -2,6 +2,7 @@
 
 import shlex
 
+import numpy as np
 import pytest
 import yaml
 
@@ -9,12 +10,14 @@ from rtbrain.console.calibrate import calibration
 from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.cues.schedule import CueSchedule
 from rtbrain.console.folder import Session
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.learn.cue_plan import ScreenPlan
 from rtbrain.marks import BREAK
+from rtbrain.types import Chunk
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT
 from tests.conftest import wait_until
-from tests.console.calibrate.conftest import action, record_blocks, run
+from tests.console.calibrate.conftest import action, record_blocks, recorder_events, run
 
 
 def test_cues_and_recording_start_and_the_plan_is_kept_with_its_own_seed(page, session) -> None:
@@ -64,6 +67,44 @@ def test_blocks_are_counted_and_eight_are_not_enough_data(page) -> None:
     assert page.state() == ("fine", "40 of 48 blocks")
 
 
+def test_no_block_counts_before_the_recorder_says_that_it_has_signal_and_markers(page) -> None:
+    action(page, "Start").call()
+    assert page.model.shown(100.0).state.below == "for the recorder to have signal and markers"
+    name = page.model.marker_stream
+
+    def pass_on(now, markers, names):
+        stamps = now - 8 + np.arange(800) / 100
+        chunk = Chunk(np.zeros((4, 800), np.float32), stamps, round(100 * (now - 8)))
+        events = recorder_events(page, now - 7.9, names) if names else ()
+        streams = [name] * len(markers)
+        page.take(
+            SessionUpdate(
+                now, [chunk], markers=markers, marker_streams=streams, recorder_events=events
+            )
+        )
+
+    pass_on(108.0, [(101.0, "rest"), (107.0, BREAK)], None)
+    pass_on(116.0, [(109.0, "rest"), (115.0, BREAK)], {"amp"})
+    pass_on(124.0, [(117.0, "rest"), (123.0, BREAK)], {"amp", name})
+    pass_on(132.0, [(125.0, "rest"), (131.0, BREAK)], None)  # it said so, and nothing else since
+    pass_on(140.0, [(133.0, "rest"), (139.0, BREAK)], {name})
+    page.draw(200.0)
+    assert [block.reason for block in page.model.blocks] == [
+        *("unrecorded", "unrecorded", "", "", "unrecorded")
+    ]
+
+
+def test_cues_go_on_only_into_a_recording_that_holds_them(page, session, commands) -> None:
+    action(page, "Start").call()
+    session.jobs["cue"].progress = {"state": "paused", "text": "", "done": 3, "total": 40}
+    with pytest.raises(SettingsError, match="what comes now does not count"):
+        page.model.toggle_pause()
+    run(page, 100.0)
+    page.model.toggle_pause()
+    wait_until(lambda: all(one.done() for one in page.model._sent))
+    assert commands == ["resume"]
+
+
 def test_a_block_with_a_gap_is_left_out_and_its_reason_is_shown(page) -> None:
     action(page, "Start").call()
     run(page, 101.0, signal=(100, 105))
@@ -94,6 +135,7 @@ def test_keys_pause_the_cues_and_drop_a_block_and_the_log_has_the_commands(
     session.jobs["cue"].progress |= {"state": "paused", "t_due": None, "droppable": False}
     page.draw(13.0)
     assert not action(page, "Drop").enabled
+    run(page, 13.5)
     action(page, "Go on").call()
     wait_until(lambda: len(commands) == 3)
     assert commands == ["drop", "pause", "resume"]

@@ -11,7 +11,7 @@ from rtbrain.types import Chunk
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT
 from tests.conftest import montage_of
-from tests.console.calibrate.conftest import AMP, TASK, action, record_blocks, run
+from tests.console.calibrate.conftest import AMP, TASK, action, record_blocks, recorder_events, run
 from tests.view.stub import StubSession
 
 
@@ -59,7 +59,8 @@ def test_codes_of_a_trigger_channel_are_counted(page, session) -> None:
         data[3, at : at + 10] = code
     for first in range(0, 6000, 500):
         stamps = 1.0 + (first + np.arange(500)) / 100
-        page.take(SessionUpdate(1.0, [Chunk(data[:, first : first + 500], stamps, first)]))
+        chunk = Chunk(data[:, first : first + 500], stamps, first)
+        page.take(SessionUpdate(1.0, [chunk], recorder_events=recorder_events(page, 1.0)))
     page.draw(70.0)
     assert [block.text for block in page.model.blocks] == ["rest", "speech", "rest"]
 

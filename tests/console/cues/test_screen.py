@@ -14,15 +14,18 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from pytestqt.qtbot import QtBot
 
 from rtbrain.console.cues import schedule
-from rtbrain.console.cues.run import CueRun, read_plan, status_line
+from rtbrain.console.cues.run import CueRun, has_all, read_plan, recorded_by, status_line
 from rtbrain.console.cues.schedule import CueSchedule, Scene
 from rtbrain.console.cues.screen import CueScreen, choose_display, load_picture, paint_scene
 from rtbrain.errors import OutputError, SettingsError
 from rtbrain.learn.cue_plan import Look, ScreenPlan
 from rtbrain.live.control import send_command, serve_commands
 from rtbrain.marks import BREAK, DROPPED, PAUSED, RESUMED, SCREEN_MARKER, screen_blocks
-from rtbrain.outlet import MarkerOutlet
+from rtbrain.outlet import MarkerOutlet, StatusOutlet
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import recorder_source_id
+from tests.conftest import wait_until
 
 # Shorter than a plan may be: validation is another test's.
 PLAN = ScreenPlan(classes=("rest", "speech"), n_per_class=3, seed=7).model_copy(
@@ -92,7 +95,9 @@ def test_a_picture_that_moves_or_is_red_or_is_none_is_refused(qapp, tmp_path: Pa
 
 
 def test_a_plan_is_read_with_its_pictures_beside_it_and_flags_win(qapp, tmp_path: Path) -> None:
-    QImage(4, 4, QImage.Format.Format_RGB888).save(str(tmp_path / "a.png"))
+    image = QImage(4, 4, QImage.Format.Format_RGB888)
+    image.fill(QColor("#2060a0"))
+    image.save(str(tmp_path / "a.png"))
     path = tmp_path / "plan.yaml"
     path.write_text(
         "classes: [rest, go]\nn_per_class: 30\nseed: 3\n"
@@ -163,7 +168,7 @@ def test_markers_carry_the_moments_of_their_frames_and_wait_for_a_listener(
     run, inlet, statuses = listened
     shown: list = []
     run._screen.shown.connect(lambda scene, t: shown.append((t, scene)))
-    run.wait_for_listener()
+    run.wait(lambda: run._outlet.wait_for_listeners(0.0))
     assert statuses[-1]["state"] == "ready"
     inlet.open_stream(20)
     qtbot.waitUntil(lambda: run.schedule.scene.state == "ended", timeout=40_000)
@@ -196,10 +201,13 @@ def test_another_program_pauses_the_cues_drops_a_block_and_ends_them(
     listened, qtbot: QtBot, commanded
 ) -> None:
     run, inlet, statuses = listened
+    frames: list[float] = []
+    run._screen.shown.connect(lambda scene, t: frames.append(t))
     inlet.open_stream(20)
-    run.wait_for_listener()
+    run.wait(lambda: run._outlet.wait_for_listeners(0.0))
     qtbot.waitUntil(lambda: run.schedule.scene.state == "cue", timeout=20_000)
     assert commanded("drop")["dropped"] == 1
+    qtbot.waitUntil(lambda: run.schedule.scene.state == "break", timeout=20_000)
     qtbot.waitUntil(lambda: run.schedule.scene.state == "cue", timeout=20_000)
     commanded("pause")
     qtbot.waitUntil(lambda: run.schedule.scene.state == "paused", timeout=20_000)
@@ -225,4 +233,32 @@ def test_another_program_pauses_the_cues_drops_a_block_and_ends_them(
         order[0], DROPPED, order[1], PAUSED, RESUMED,
     ]  # fmt: skip
     assert BREAK not in texts
+    assert np.diff(frames[2:]).min() >= 1.0, "no change is faster than 1 Hz, whoever asks for it"
     assert [status["state"] for status in statuses][-1] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("event", "recording", "missing", "expected"),
+    [
+        ("summary", [["amp", "a"], ["cues", "s"]], [], True),
+        ("summary", [["amp", "a"]], [], False),
+        ("summary", [["cues", "s"]], ["amp"], False),
+        ("summary", [["amp", "a"], ["cues", "of another"]], [], False),
+        ("summary", None, None, False),
+        ("stream_added", [["cues", "s"]], [], False),
+    ],
+)
+def test_a_recorder_has_all_when_it_says_so(event, recording, missing, expected) -> None:
+    said = StatusEvent(1.0, event, {"recording": recording, "missing": missing})
+    assert has_all(said, "cues", "s") is expected
+
+
+@pytest.mark.lsl
+def test_cues_wait_for_the_word_of_their_recorder(unique) -> None:
+    name = f"{unique}-record"
+    with recorded_by(name, unique, "s") as recorded:
+        status = StatusOutlet(name, source_id=recorder_source_id(name))
+        assert not recorded()
+        fields = {"recording": [["amp", "a"], [unique, "s"]], "missing": []}
+        wait_until(lambda: status.emit("summary", **fields) or recorded())
+        status.close()
