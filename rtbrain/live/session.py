@@ -41,7 +41,7 @@ from rtbrain.live.source import (
 )
 from rtbrain.live.supervision.children import ALIVE, FOUND
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
-from rtbrain.live.supervision.state import SavedState, SavedThresholds
+from rtbrain.live.supervision.state import SavedState, keep_thresholds
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.outlet import StatusOutlet, StatusReport, Triggers
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -137,14 +137,10 @@ class LiveSession:
                 stack.callback(self._status.close)
                 # Before all that takes time: an output may be absent.
                 detector = session_detector(settings, bundle)
-                moved = SavedThresholds(settings, bundle, self.emit, turn)
-                moved.restore(detector)
-                self._save_thresholds = lambda: moved.save(detector)
-                self.triggers = stack.enter_context(
-                    session_triggers(
-                        detector, settings, bundle, self._record, self.emit, arm=self._arm
-                    )
-                )
+                given = (detector, settings, bundle)
+                self._save_thresholds = keep_thresholds(*given, self.emit, turn)
+                triggers = session_triggers(*given, self._record, self.emit, arm=self._arm)
+                self.triggers = stack.enter_context(triggers)
                 # And its events, so that recorders find them before the first.
                 of = (detector, settings, bundle, self.emit, self.triggers)
                 self.detections = open_detections(*of)

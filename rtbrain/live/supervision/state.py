@@ -96,40 +96,39 @@ class SavedState:
             return None, f"they cannot be read: {one_line(error)}"
 
 
-class SavedThresholds:
-    """Thresholds that were moved, for the decoder that goes on after a crash; else unused."""
+def keep_thresholds(
+    detector: Detector,
+    settings: DecodeSettings,
+    bundle: Bundle,
+    report: Callable[..., None],
+    turn: Turn,
+) -> Callable[[], None]:
+    """Detect by the thresholds of the decoder before, after a crash; returns what saves them.
 
-    def __init__(
-        self, settings: DecodeSettings, bundle: Bundle, report: Callable[..., None], turn: Turn
-    ) -> None:
-        self._path = state_path(settings).with_suffix(".thresholds")  # the supervisor removes it
-        self._report, self._turn, self._bundle = report, turn, bundle
-
-    def restore(self, detector: Detector) -> None:
-        """Detect by the thresholds of the decoder before; of none at the first start."""
-        if not self._turn.supervised:
-            return
-        if not self._turn.restarts:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
-            return
+    Unless the decoder is supervised, nothing is saved. What cannot be saved is reported.
+    """
+    path = state_path(settings).with_suffix(".thresholds")  # the supervisor removes it at its end
+    if not turn.supervised:
+        return lambda: None
+    if turn.restarts:
         with contextlib.suppress(*UNREADABLE, RtbrainError):  # by those of the start then
-            saved = parse_json(self._path.read_bytes())
-            if saved["bundle"] == self._bundle.id:
+            saved = parse_json(path.read_bytes())
+            if saved["bundle"] == bundle.id:
                 for label, values in saved["detect"].items():
-                    one = parse_settings(values, DetectSettings, where=self._path.name)
-                    detector.change(label, one)
+                    detector.change(label, parse_settings(values, DetectSettings, where=path.name))
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
-    def save(self, detector: Detector) -> None:
-        """Keep the thresholds as they are now."""
-        if not self._turn.supervised:
-            return
+    def save() -> None:
         detect = {label: one.model_dump() for label, one in detector.settings.items()}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(self._path, strict_json({"bundle": self._bundle.id, "detect": detect}))
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(path, strict_json({"bundle": bundle.id, "detect": detect}))
         except OSError as error:
-            self._report("thresholds_not_saved", reason=error.strerror or str(error))
+            report("thresholds_not_saved", reason=error.strerror or str(error))
+
+    return save
 
 
 class StateKeeper:

@@ -69,7 +69,7 @@ def test_a_serial_port_gets_codes_and_keeps_what_only_a_file_can_set(asked):
     ("kind", "texts", "why"),
     [
         ("UDP", ["nowhere"], "expected HOST:PORT"),
-        ("Serial port", [""], "port: expected 1 or more characters"),
+        ("Serial port", [""], "port: expected a text that is not empty"),
         ("Serial port", ["COM3", "hand=1"], "hand=1: expected a class and its code"),
         ("Serial port", ["COM3", "speech=x"], "expected a class and its code"),
         ("Serial port", ["COM3", "speech=300"], "expected 255 or less"),

@@ -13,7 +13,7 @@ from rtbrain.config import DecodeSettings, DetectSettings, OutletSettings, Strea
 from rtbrain.detect import Detector
 from rtbrain.live.detections import DetectionSink
 from rtbrain.live.supervision import state
-from rtbrain.live.supervision.state import SavedState, SavedThresholds
+from rtbrain.live.supervision.state import SavedState, keep_thresholds
 from rtbrain.live.supervision.turn import Turn
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of, wait_until
@@ -163,10 +163,11 @@ def moved_threshold(bundle, turn, move=None):
     """Threshold of a decoder at its turn, after it was moved by the words of a command, if any."""
     events = []
     detector = Detector({"speech": DetectSettings(up=0.7)}, ("rest", "speech"), 0.125)
-    saved = SavedThresholds(SETTINGS, bundle, lambda event, **f: events.append(event), turn)
-    saved.restore(detector)
+    save = keep_thresholds(
+        detector, SETTINGS, bundle, lambda event, **f: events.append(event), turn
+    )
     if move is not None:
-        DetectionSink(detector, None, lambda *_, **__: saved.save(detector)).move(move, "test")
+        DetectionSink(detector, None, lambda *_, **__: save()).move(move, "test")
     assert not events
     return detector.settings["speech"].up
 
@@ -200,6 +201,5 @@ def test_thresholds_that_cannot_be_saved_are_said_and_stay_moved(bundle, tmp_pat
     events = []
     detector = Detector({"speech": DetectSettings(up=0.7)}, ("rest", "speech"), 0.125)
     turn = Turn(supervised=True)
-    saved = SavedThresholds(SETTINGS, bundle, lambda event, **f: events.append(event), turn)
-    saved.save(detector)
+    keep_thresholds(detector, SETTINGS, bundle, lambda event, **f: events.append(event), turn)()
     assert events == ["thresholds_not_saved"]
