@@ -174,6 +174,11 @@ class Job:
             _write(self._files, {**parse_json(path.read_bytes()), key: True})
 
 
+def last_words(job: Job) -> str:
+    """The last line that a job has said, as a sentence of its own; empty where it said nothing."""
+    return job.output[-1].removeprefix("rtbrain: ") if job.output else ""
+
+
 def _write(files: Path, about: dict[str, Any]) -> None:
     write_atomically(files.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
 

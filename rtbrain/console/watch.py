@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtbrain.console.folder import Session
-from rtbrain.console.jobs import KILLED, Job
+from rtbrain.console.jobs import KILLED, Job, last_words
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.alarms.conditions import Situation
 from rtbrain.view.alarms.log import event_lines
@@ -103,7 +103,7 @@ class Watch:
                         say("session.ended_elsewhere", what=f"{what[:1].upper()}{what[1:]}")
                     )
                 continue
-            last = job.output[-1].removeprefix("rtbrain: ").rstrip(".") if job.output else ""
+            last = last_words(job).rstrip(".")
             why = say("session.killed") if job.exit_code == KILLED or not last else last
             what = say(f"session.jobs.{job.name}")
             said.append(say("session.ended", what=f"{what[:1].upper()}{what[1:]}", why=why))

@@ -31,6 +31,7 @@ from rtbrain.console.calibrate.now import (
 from rtbrain.console.commands import cue_command, record_command
 from rtbrain.console.cues.schedule import CueSchedule
 from rtbrain.console.folder import Session
+from rtbrain.console.jobs import last_words
 from rtbrain.errors import RtbrainError, SettingsError, one_line, plain_text
 from rtbrain.files import write_atomically
 from rtbrain.learn.cue_plan import ScreenPlan, new_seed
@@ -287,8 +288,7 @@ class Calibration:
         if status or (self.recording and source == "screen" and job is not None and job.running):
             found = now_of_cues(status, self._schedule, now)
         elif source == "screen" and self.recording and job is not None and job.exit_code:
-            why = job.output[-1] if job.output else ""
-            found = Now(say("calibrate.state.failed"), below=plain_text(why, 200))
+            found = Now(say("calibrate.state.failed"), below=plain_text(last_words(job), 200))
         elif source == "screen" and self.recording:
             found = Now(say("calibrate.state.ended"), below=say("calibrate.state.ended_line"))
         elif self.recording and not self.held:

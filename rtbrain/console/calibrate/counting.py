@@ -28,7 +28,6 @@ from rtbrain.view.health.recorder import recorded_streams
 from rtbrain.view.texts import say
 
 ENOUGH = 20  # blocks of each class that a first fit should have
-LEAST = 10  # below, no fit can be better than chance for sure
 _SHORTEST_S = 1.0  # what a window needs
 _SILENT_S = 0.5  # older than this at the end of a block: the signal was not there
 _LEAST_GOOD = 0.3  # of the contacts

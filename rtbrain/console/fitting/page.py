@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices, QPainter
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from rtbrain.console.calibrate.counting import blocks_file, load_blocks
@@ -33,6 +32,8 @@ from rtbrain.console.fitting.widgets import (
     paint_verdict,
 )
 from rtbrain.console.folder import Session
+from rtbrain.console.frame.controls import open_in_desktop
+from rtbrain.console.jobs import last_words
 from rtbrain.console.page import Action, Page
 from rtbrain.errors import SettingsError, list_words
 from rtbrain.learn.verdict import decisive
@@ -243,7 +244,7 @@ class FitPage(Page):
     def _open_report(self) -> None:
         if self.shown is not None:
             page = self.session.folder / self.shown.folder / "report.html"
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
+            open_in_desktop(page)
 
     # What is painted
 
@@ -252,7 +253,7 @@ class FitPage(Page):
         job = self.session.jobs.get("fit")
         if job is None or job.running or not job.exit_code or job.stopping:
             return ""
-        return job.output[-1].removeprefix("rtbrain: ") if job.output else say("fit.killed")
+        return last_words(job) or say("fit.killed")
 
     def _paint_stages(self, widget: Painted, painter: QPainter) -> None:
         job = self.session.jobs.get("fit")

@@ -42,7 +42,6 @@ from rtbrain.view.icons import icon_pixmap
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label, set_tip
 
-BAR_PX = 56
 _BUTTON_PX, _ROW_PX = 36, 30
 _PAD_PX, _GAP_PX, _KEY_PX = 16, 8, 20
 
@@ -165,15 +164,9 @@ class ActionBar(QWidget):
         row.addStretch(1)
         fill(row, self._reason, self.field, self._right, margins=(20, 10, 20, 10), spacing=10)
         self._line = QWidget()
-        fill(
-            line := QHBoxLayout(self._line),
-            self._message_icon,
-            self._message,
-            stretched=self._message,
-            margins=(20, 6, 20, 0),
-            spacing=8,
-        )
-        del line
+        said = (self._message_icon, self._message)
+        line = QHBoxLayout(self._line)
+        fill(line, *said, stretched=self._message, margins=(20, 6, 20, 0), spacing=8)
         fill(QVBoxLayout(self), self._line, row)
         self._line.hide()
         self.field.hide()

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 
 from rtbrain.console.folder import Session
 from rtbrain.console.frame.controls import open_in_desktop
-from rtbrain.console.jobs import KILLED
+from rtbrain.console.jobs import KILLED, last_words
 from rtbrain.console.page import Action, Page
 from rtbrain.console.review.drawing import FigureCard, RunPlot
 from rtbrain.console.review.results import clock, files_of, happenings, key_figures, read_report
@@ -171,7 +171,7 @@ class ReviewPage(Page):
             return say("review.writing")
         job = self.session.jobs.get("report")
         if job is not None and job.exit_code and job.output:
-            return job.output[-1].removeprefix("rtbrain: ")
+            return last_words(job)
         return say("review.no_report")
 
     def _report_new(self, runs: Sequence[Path]) -> None:
@@ -272,10 +272,9 @@ class ReviewPage(Page):
             return
         if self._exported:
             if job is not None and job.exit_code:
-                killed = job.exit_code == KILLED or not job.output
-                why = say("session.killed") if killed else job.output[-1]
+                said = "" if job.exit_code == KILLED else last_words(job)
                 self._exports, self._exported = [], 0
-                self.says.emit(say("review.not_exported", why=why.removeprefix("rtbrain: ")))
+                self.says.emit(say("review.not_exported", why=said or say("session.killed")))
                 return
             if not self._exports:
                 self.says.emit(say("review.exported", n=self._exported, out=self.out.text()))

@@ -209,8 +209,10 @@ def _how(path: Path) -> str:
 
 
 def _about(path: Path) -> str:
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    n_bytes = sum(one.stat().st_size for one in files)
+    n_bytes = 0
+    for one in [path] if path.is_file() else path.rglob("*"):
+        with suppress(OSError):  # it was deleted just now
+            n_bytes += one.stat().st_size if one.is_file() else 0
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= size / 10:
             return f"{n_bytes / size:.3g} {unit}"

@@ -20,7 +20,7 @@ from rtbrain.console.setup.markers import MarkerNames, classes_of, target_of
 from rtbrain.console.setup.panel import embolden, panel_style
 from rtbrain.console.setup.streams import MARKERS, SIGNAL, StreamTable, rows_of
 from rtbrain.console.setup.ways import Ways
-from rtbrain.errors import list_words
+from rtbrain.errors import SettingsError, list_words, one_line
 from rtbrain.processes import start_detached
 from rtbrain.stream_names import cues_name, markers_name
 from rtbrain.units import microvolts_per, require_voltage
@@ -253,7 +253,7 @@ class SetupPage(Page):
     def _ask_folder(self) -> None:
         dialog = QFileDialog(self, say("setup.ways.folder"))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda path: self._do(lambda: open_session(Path(path))))
+        dialog.fileSelected.connect(lambda path: self._do(lambda: open_console(Path(path))))
         dialog.open()
 
     # What is shown.
@@ -339,7 +339,10 @@ def _recorded_only(streams: Sequence[UsedStream]) -> list[UsedStream]:
     ]
 
 
-def open_session(folder: Path) -> None:
-    """Open the console of another session, as a process of its own."""
-    files = Path(tempfile.mkdtemp(prefix="rtbrain-session-"))
-    start_detached(["session", str(folder.absolute())], files, files / "log", files / "exit")
+def open_console(folder: Path) -> None:
+    """Open the console of another session, as a process of its own; a SettingsError if none can."""
+    try:
+        files = Path(tempfile.mkdtemp(prefix="rtbrain-session-"))
+        start_detached(["session", str(folder.absolute())], files, files / "log", files / "exit")
+    except OSError as error:
+        raise SettingsError(f"{folder}: {one_line(error)}") from error

@@ -150,7 +150,7 @@ def test_a_cue_screen_that_failed_says_why_and_the_recording_goes_on(page, sessi
     cue.running, cue.exit_code, cue.output = False, 2, ("rtbrain: no display: set DISPLAY",)
     page.draw(5.0)
     now = page.model.shown(5.0).state
-    assert (now.word, now.below) == ("No cue screen", "rtbrain: no display: set DISPLAY")
+    assert (now.word, now.below) == ("No cue screen", "no display: set DISPLAY")
     assert page.model.recording
 
 
