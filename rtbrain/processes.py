@@ -30,7 +30,6 @@ _LAST_S = 10.0  # to close files, for a process whose parent is gone
 _LOWEST_PRIORITY = 19
 _PARENT = "RTBRAIN_PARENT"
 _EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
-_MODULE = "rtbrain.apps"
 _detached: list[subprocess.Popen[bytes]] = []
 _parents: list[int] = []  # that this process ends with
 _exit_code_files: list[Path] = []  # that this process leaves its exit code in
@@ -56,7 +55,7 @@ def start_command(
 ) -> subprocess.Popen[bytes]:
     """Start ``rtbrain ARGUMENTS`` as a child; Ctrl-C does not reach one in its own session."""
     return start_child(
-        [sys.executable, "-m", _MODULE, *arguments],
+        [sys.executable, "-m", "rtbrain.apps", *arguments],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -80,7 +79,7 @@ def start_detached(
         detached = {"creationflags": new}
     with output.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", _MODULE, *arguments],
+            [sys.executable, "-m", "rtbrain.apps", *arguments],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -95,8 +94,7 @@ def start_detached(
 def is_detached(process: psutil.Process, exit_code: Path) -> bool:
     """Whether `start_detached` started this process with this file for its exit code."""
     with suppress(psutil.Error, OSError):
-        named = process.environ().get(_EXIT_CODE_FILE) == str(exit_code.absolute())
-        return named and _MODULE in process.cmdline()
+        return process.environ().get(_EXIT_CODE_FILE) == str(exit_code.absolute())
     return False
 
 

@@ -243,7 +243,7 @@ class CalibratePage(Page):
         for name in ("pause", "drop"):
             self._buttons[name].setVisible(on_screen)
         self._buttons["name_it"].setVisible(bool(self.model.counter and self.model.counter.unknown))
-        left_s = status.get("left_s")
+        left_s = status.get("left_s") or None  # none is left
         self.plan_panel.show_plan(
             self.model.plan,
             self.model.target,
