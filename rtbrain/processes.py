@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 0.2
 _LAST_S = 10.0  # to close files, for a process whose parent is gone
 _LOWEST_PRIORITY = 19
 _PARENT = "RTBRAIN_PARENT"
-_EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
+EXIT_CODE_FILE = "RTBRAIN_EXIT_CODE_FILE"
 _detached: list[subprocess.Popen[bytes]] = []
 _parents: list[int] = []  # that this process ends with
 _exit_code_files: list[Path] = []  # that this process leaves its exit code in
@@ -71,7 +71,7 @@ def start_detached(
     Its output goes to a file, and at its end its exit code to another; killed, it leaves none.
     """
     exit_code.unlink(missing_ok=True)
-    environment = {**os.environ, _EXIT_CODE_FILE: str(exit_code.absolute())}
+    environment = {**os.environ, EXIT_CODE_FILE: str(exit_code.absolute())}
     environment.pop(_PARENT, None)
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -91,18 +91,6 @@ def start_detached(
     return child
 
 
-def is_detached(process: psutil.Process, exit_code: Path) -> bool:
-    """Whether `start_detached` started this process with this file for its exit code."""
-    with suppress(psutil.Error, OSError):
-        return process.environ().get(_EXIT_CODE_FILE) == str(exit_code.absolute())
-    return False
-
-
-def find_detached(exit_code: Path) -> psutil.Process | None:
-    """The process of `start_detached` with this file for its exit code, by its environment."""
-    return next((one for one in psutil.process_iter() if is_detached(one, exit_code)), None)
-
-
 @contextmanager
 def exit_code_file() -> Iterator[Callable[[int], None]]:
     """Leave an exit code for `start_detached`, if it started this process: 1 after an error."""
@@ -115,7 +103,7 @@ def exit_code_file() -> Iterator[Callable[[int], None]]:
 
 
 def _take_exit_code_file() -> None:
-    named = os.environ.pop(_EXIT_CODE_FILE, "")  # meant for this process, not for its children
+    named = os.environ.pop(EXIT_CODE_FILE, "")  # meant for this process, not for its children
     if named:
         _exit_code_files.append(Path(named))
 

@@ -12,7 +12,7 @@ import psutil
 
 from rtbrain.errors import SettingsError, plain_text
 from rtbrain.files import UNREADABLE, parse_json, write_atomically
-from rtbrain.processes import find_detached, is_detached, start_detached
+from rtbrain.processes import EXIT_CODE_FILE, start_detached
 
 KILLED = -9  # exit code of what ended without leaving one
 _TAIL_BYTES, _TAIL_LINES = 2**14, 40
@@ -81,13 +81,13 @@ class Job:
         exit_code = files.with_suffix(".exit")
         process: psutil.Process | None = None
         if not pid:  # the console ended, or the disk was full, just when it was started
-            process = None if exit_code.exists() else find_detached(exit_code)
+            process = None if exit_code.exists() else _find(exit_code)
         with suppress(psutil.Error):
             if pid:
                 process = psutil.Process(pid)
                 # Another one may have its number; a clock that was set moves when it began.
                 same = abs(process.create_time() - created) <= _SAME_S
-                process = process if same or is_detached(process, exit_code) else None
+                process = process if same or _is_ours(process, exit_code) else None
         job = cls(folder, name, argv, process, t_start)
         job.stopping, job.logged = about.get("stopping") is True, about.get("logged") is True
         job.earlier = not job.running
@@ -177,6 +177,17 @@ class Job:
 def last_words(job: Job) -> str:
     """The last line that a job has said, as a sentence of its own; empty where it said nothing."""
     return job.output[-1].removeprefix("rtbrain: ") if job.output else ""
+
+
+def _is_ours(process: psutil.Process, exit_code: Path) -> bool:
+    """Whether a process leaves its exit code in a file, by its environment."""
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(EXIT_CODE_FILE) == str(exit_code.absolute())
+    return False
+
+
+def _find(exit_code: Path) -> psutil.Process | None:
+    return next((one for one in psutil.process_iter() if _is_ours(one, exit_code)), None)
 
 
 def _write(files: Path, about: dict[str, Any]) -> None:
