@@ -312,6 +312,6 @@ def test_what_has_ended_is_in_the_log_before_what_is_asked_next_and_is_news_all_
     session.jobs["cue"].end(0)
     session.stop("recorder")
     log = (tmp_path / "log.sh").read_text()
-    assert log.index('wait "$cue"') < log.index('kill "$recorder"')
+    assert log.index('ended "$cue"') < log.index('ended "$recorder"')
     assert session.poll() == [session.jobs["cue"], session.jobs["recorder"]]
     assert not session.poll()

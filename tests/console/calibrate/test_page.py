@@ -1,7 +1,5 @@
 """The page Calibrate starts, steers and ends a calibration, and shows what it has collected."""
 
-import shlex
-
 import numpy as np
 import pytest
 import yaml
@@ -141,7 +139,7 @@ def test_keys_pause_the_cues_and_drop_a_block_and_the_log_has_the_commands(
     assert commands == ["drop", "pause", "resume"]
     log = (session.folder / "log.sh").read_text()
     for word in commands:
-        assert shlex.join(["control", "rtbrain-cues", word]) in log
+        assert f"rtbrain control --wait 120 rtbrain-cues {word}" in log
 
 
 def test_a_cue_screen_that_failed_says_why_and_the_recording_goes_on(page, session) -> None:

@@ -121,7 +121,10 @@ def test_a_run_records_and_decodes_and_nothing_else_leaves_until_it_is_switched_
     page.switches.switches["detections"].click()
     look(page)
     assert page.sent == ["detections on"]
-    assert "rtbrain control rtbrain detections on" in (session.folder / "log.sh").read_text()
+    assert (
+        "rtbrain control --wait 120 rtbrain detections on"
+        in (session.folder / "log.sh").read_text()
+    )
     assert states(running(page, sending=True))["detections"] == (True, True)
 
 
