@@ -9,8 +9,9 @@ from rich.console import Console
 from rtbrain.config.flags import Exclude, Kinds, RecordingRate, RecordingStream, Trigger, names_of
 from rtbrain.files import require_new_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
+from rtbrain.learn.fit.score_table import report_tables
 from rtbrain.recording.playing import print_note
-from rtbrain.terminal import show_progress
+from rtbrain.terminal import show_progress, table
 
 
 def command(
@@ -72,5 +73,7 @@ def command(
             on_note=print_note,
         )
     console.print(scores)
+    for one in report_tables(scores.report["decoder"]):
+        console.print(table(*one, n_names=len(one.headings), lines=True))
     if report is not None:
         write_atomically(report, strict_json(scores.report))

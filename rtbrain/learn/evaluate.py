@@ -28,6 +28,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
 from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
+from rtbrain.learn.metrics import count_confusions
 from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.report.evaluation_table import evaluation_scores
 from rtbrain.learn.report.score_table import ScoreTable
@@ -332,6 +333,9 @@ def score_decodes(
         **_scored(intervals),
         "verdict": judge_scores(intervals, null, clock, values, labelled).summary(),
     }
+    if labelled.task == "classification":
+        counts = count_confusions(values, labelled.targets).tolist()
+        figures["confusion"] = {"classes": list(labelled.names), "windows": counts}
     if null is not None:
         figures["null_distribution"] = null.summary()
     if of_time:

@@ -12,6 +12,7 @@ import pytest
 import rtbrain as rtbrain_api
 from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.learn.fit import score_table
 from rtbrain.learn.fit.quick_fit import quick_fit
 from rtbrain.recording.open import read_recording
 from rtbrain.synthetic.patient import Patient
@@ -30,13 +31,22 @@ HELD_OUT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
 SHORT = ("synthetic:3,duration_s=20,n_channels=12", "--sfreq", "2048")
 
 
-def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Path) -> None:
+def test_a_stretch_is_scored_by_windows_and_by_events(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_table, "_MIN_CONFUSED", 1)  # shown as of three classes
     done = rtbrain("evaluate", bundle, *HELD_OUT, "--report", tmp_path / "report.json")
     assert done.returncode == 0, done.stderr
     assert "as if live" in done.stdout
     figures = json.loads((tmp_path / "report.json").read_text())["decoder"]
     assert figures["valid"] > 200
     assert figures["balanced_accuracy"] > 0.75
+    confused = np.array(figures["confusion"]["windows"])
+    assert confused.sum() == figures["labelled"]
+    right = np.diag(confused) / confused.sum(axis=1)
+    assert right.mean() == pytest.approx(figures["balanced_accuracy"])
+    assert "decoded speech" in done.stdout
+    assert f"{right[1]:.0%}" in done.stdout
     low, high = figures["null_distribution"]["balanced_accuracy"]["band_95"]
     assert low < 0.5 < high < figures["balanced_accuracy"]
     events = figures["events"]["speech"]
