@@ -57,6 +57,9 @@ def test_a_detection_says_what_was_decided_and_of_which_moment():
 def test_what_does_not_stay_for_the_hold_time_is_suppressed():
     found = run(detector(hold_s=3 * HOP_S), series([0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9]))
     assert hops(found) == ([6], [(2, "stayed for 0.0625 s of 0.09375 s")])
+    # Stamps that are fitted to a clock are a little early, or late.
+    early = [decode(0.9, n * HOP_S * (1 - 1e-4)) for n in range(4)]
+    assert hops(run(detector(hold_s=3 * HOP_S), early)) == ([3], [])
 
 
 @pytest.mark.parametrize("between", ["gap", "invalid", "not a number", "backwards"])
@@ -74,8 +77,11 @@ def test_a_gap_or_an_invalid_decode_breaks_a_hold(between):
     assert [text.split(":")[0] for _, text in suppressed] == [reason]
 
 
-def test_an_event_on_both_sides_of_a_gap_is_two():
+def test_an_event_on_both_sides_of_a_gap_or_of_an_invalid_decode_is_two():
     assert len(run(detector(), series([0.9, 0.9]) + series([0.9, 0.9], 1.0))) == 2
+    invalid = decode(0.9, 2 * HOP_S, reason="stale")
+    found = run(detector(), [*series([0.9, 0.9]), invalid, *series([0.9], 3 * HOP_S)])
+    assert hops(found) == ([0, 3], [])
 
 
 def test_within_the_refractory_time_none_is_sent_and_one_that_lasts_is_sent_after_it():
@@ -83,6 +89,9 @@ def test_within_the_refractory_time_none_is_sent_and_one_that_lasts_is_sent_afte
     found = run(one, series([0.9, 0.1, 0.9, 0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9]))
     reason = f"within {4 * HOP_S:g} s after the last one"
     assert hops(found) == ([0, 5, 9], [(2, reason), (7, reason)])
+    long = [decode(value, at) for at in (0.0, 70.0, 100.0) for value in (0.9,)]
+    found = run(detector(refractory_s=90.0), long)
+    assert [one.t_stop for one in found if not one.suppressed] == [0, 100]
 
 
 def test_no_more_are_sent_in_a_minute_than_the_cap():

@@ -12,15 +12,20 @@ import rtbrain
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings, parse_settings
-from rtbrain.decoder import Bundle, read_bundle, versions
+from rtbrain.decoder import Bundle, Memory, read_bundle, versions
 from rtbrain.errors import BundleError, SettingsError
+from rtbrain.live import session
 from rtbrain.live.detections import session_detector
 from rtbrain.live.play import CollectingSink, VirtualSession
+from rtbrain.live.session import LiveSession
 from rtbrain.live.source import adapted
+from rtbrain.outlet import MarkerOutlet
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Floats
 from tests.apps.program import rtbrain as program
+from tests.conftest import wait_until
 from tests.learn.refit.test_run import HZ, folder
 
 __all__ = ["folder"]
@@ -38,25 +43,25 @@ def played(
     values = {"stream": {"name": "amplifier"}, "bundle": str(at), "adapt": adapt}
     settings = parse_settings(values, DecodeSettings, where="test")
     source = ReplaySource(recording, chunk_samples=chunk_samples, names=bundle.montage.names)
-    session, kept = VirtualSession(source, recording.events), CollectingSink()
+    virtual, kept = VirtualSession(source, recording.events), CollectingSink()
     events: list[tuple[str, dict[str, Any]]] = []
     with ExitStack() as stack:
         stages, markers = adapted(
             settings,
             bundle,
             build_decoder(bundle, bundle.montage),
-            session.markers,
+            virtual.markers,
             lambda event, **fields: events.append((event, fields)),
             stack,
         )
         build_live(
             stages,
-            session,
+            virtual,
             (kept,),
             kept,
             latest_only=False,
             coverage_floor=0.3,
-            clock=session.clock,
+            clock=virtual.clock,
             markers=markers,
         ).run(lambda: False)
     return np.array([decode.values for decode in kept.decodes]), events
@@ -128,3 +133,42 @@ def test_labels_and_a_memory_are_needed(folder: Path) -> None:
             del bundle.tensors[name]
         with pytest.raises(SettingsError, match="refit it --with"):
             adapted(settings, bundle, decoder, lambda timeout_s: [], print, stack)
+
+
+@pytest.mark.lsl
+def test_a_session_learns_from_its_markers_and_forgets_the_label_once_their_stream_is_gone(
+    bundle: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, found, events = read_bundle(bundle), [], []
+    wired: dict[str, Any] = {}
+    real_markers, real_live = session.open_markers, session.build_live
+
+    def open_markers(*of: Any) -> Any:
+        found.append(real_markers(*of))
+        return found[0]
+
+    def build(stages: Any, *of: Any, **given: Any) -> Any:
+        wired.update(given, readout=stages[1].readout)
+        return real_live(stages, *of, **given)
+
+    monkeypatch.setattr(session, "open_markers", open_markers)
+    monkeypatch.setattr(session, "build_live", build)
+    features = np.random.default_rng(0).normal(size=(60, opened.tensors["readout.weight"].shape[1]))
+    scaling = features.mean(axis=0), features.std(axis=0)
+    memory = Memory.of(features.astype(np.float32), np.eye(2)[np.arange(60) % 2], scaling, 1.0, 1.0)
+    opened = replace(opened, tensors=opened.tensors | memory.as_tensors())
+    markers = f"{name}-labels"
+    outlet = MarkerOutlet(markers, source_id=markers)
+    values = {"stream": {"name": name, "markers": markers}, "adapt": "supervised"}
+    values["outlet"] = {"name": name}
+    settings = parse_settings(values, DecodeSettings, where="test")
+    on_event = lambda event, **_: events.append(event)  # noqa: E731
+    with LiveSession(settings, opened, allow_late=True, on_event=on_event):
+        wait_until(lambda: wired)
+        outlet.push("speech", lsl_clock())
+        wait_until(lambda: wired["readout"]._heard)
+        outlet.close()
+        wait_until(lambda: "markers_lost" in events)
+        wait_until(lambda: not wired["readout"]._heard)
+    # Of stimulation it is known, too, when markers may be missing.
+    assert wired["missed"] is found[0][1]

@@ -100,14 +100,16 @@ def test_nothing_is_sent_until_it_is_armed_and_each_moment_once(bench):
     it.gate.push(detection(1.0))
     assert it.rows.whys() == ["disarmed: not armed yet"]
     it.gate.arm("a test")
-    for t_stop in (2.0, 3.0, 3.0, 2.5, 4.0):
+    it.gate.arm("another")  # which changes nothing
+    assert it.gate.turn == 1
+    for t_stop in (2.0, 3.0, 3.0, 2.5, 2.8, 4.0):
         it.gate.push(detection(t_stop))
-    wait_until(lambda: len(it.rows) == 6)
+    wait_until(lambda: len(it.rows) == 7)
     assert it.outputs[0].numbers == [1, 2, 3]  # so that a receiver misses none
-    assert [row.number for row in it.rows].count(None) == 3
+    assert [row.number for row in it.rows].count(None) == 4
     again = "a trigger of this moment was decided before"
-    assert sorted(it.rows.whys()) == ["", "", "", again, again, "disarmed: not armed yet"]
-    assert (it.gate.n_sent, it.gate.n_suppressed) == (3, 3)
+    assert sorted(it.rows.whys()) == ["", "", "", again, again, again, "disarmed: not armed yet"]
+    assert (it.gate.n_sent, it.gate.n_suppressed) == (3, 4)
     assert it.events == [("armed", {"by": "a test", "outputs": ["fake"]})]
 
 
@@ -276,8 +278,11 @@ def test_it_arms_at_the_first_valid_decode_where_that_was_asked_unless_it_is_dis
     other = bench(valid=False)
     other.gate.arm_when_valid("--arm")
     other.gate.disarm("Esc")
+    asked = []
+    other.gate.arm_soon = asked.append
     other.gate.observe(VALID)
     assert not other.gate.armed
+    assert not asked
     assert threading.active_count() < 50
     assert other.events == [("disarmed", {"reason": "Esc"})]
 
