@@ -9,7 +9,7 @@ from rich.console import Console
 from rtbrain.config.flags import Exclude, Kinds, RecordingRate, RecordingStream, Trigger, names_of
 from rtbrain.files import require_new_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
-from rtbrain.learn.fit.score_table import report_tables
+from rtbrain.learn.report.score_table import report_tables
 from rtbrain.recording.playing import print_note
 from rtbrain.terminal import show_progress, table
 

@@ -28,7 +28,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
 from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
-from rtbrain.learn.metrics import count_confusions
+from rtbrain.learn.metrics import confusions
 from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.report.evaluation_table import evaluation_scores
 from rtbrain.learn.report.score_table import ScoreTable
@@ -138,22 +138,20 @@ def evaluate(
         on_note=on_note,
     ) as opened:
         opened = [select(one, exclude=exclude, kinds=kinds) for one in opened]
-        (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
-        bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
-        require_events(labels.classes or labels.events or (), opened_recording.events)
+        (played,), labels = resolve_tasks(labels, [recording], opened)
+        bound = bind_session(fitted.bundle, virtual_session(played, labels))
+        require_events(labels.classes or labels.events or (), played.events)
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
-        mains = measure_mains(
-            opened_recording.montage, opened_recording.n_samples, opened_recording.read
-        )
+        mains = measure_mains(played.montage, played.n_samples, played.read)
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             found = decode_labelled(
                 bundle,
-                opened_recording,
+                played,
                 labels,
-                decoder_for(bundle, opened_recording),
+                decoder_for(bundle, played),
                 on_progress=on_progress,
                 on_note=on_note if name == "decoder" else ignore_note,
                 what=f"decoding: {name}",
@@ -308,9 +306,8 @@ def score_decodes(
     Labels are shifted against decodes that stay as they are.
     """
     labelled, recipe = found.labelled, bundle.recipe
-    embargo_s = float(
-        bundle.report.get("split", {}).get("embargo_s", recipe.window.length_s + SETTLING_S)
-    )
+    split = bundle.report.get("split", {})
+    embargo_s = float(split.get("embargo_s", recipe.window.length_s + SETTLING_S))
     outputs = np.stack([decode.values for decode in found.valid])
     values = outputs[labelled.rows]
     blocks = stretch_blocks(labelled, embargo_s=embargo_s)
@@ -334,8 +331,7 @@ def score_decodes(
         "verdict": judge_scores(intervals, null, clock, values, labelled).summary(),
     }
     if labelled.task == "classification":
-        counts = count_confusions(values, labelled.targets).tolist()
-        figures["confusion"] = {"classes": list(labelled.names), "windows": counts}
+        figures["confusion"] = confusions(values, labelled.targets, labelled.names)
     if null is not None:
         figures["null_distribution"] = null.summary()
     if of_time:

@@ -50,6 +50,11 @@ def count_confusions(outputs: Floats, targets: Ints) -> Ints:
     return np.bincount(pairs, minlength=n**2).reshape(n, n).astype(np.int64)
 
 
+def confusions(outputs: Floats, targets: Ints, names: Sequence[str]) -> dict[str, Any]:
+    """The same for a report: names of the classes, and the windows as lists."""
+    return {"classes": list(names), "windows": count_confusions(outputs, targets).tolist()}
+
+
 def score_classes(probabilities: Floats, states: Ints) -> Score:
     """Score probabilities [n_windows, n_classes] against class numbers [n_windows]."""
     kept = (states >= 0) & np.isfinite(probabilities).all(axis=1)

@@ -12,8 +12,8 @@ import pytest
 import rtbrain as rtbrain_api
 from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import RtbrainError, SettingsError
-from rtbrain.learn.fit import score_table
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.learn.report import score_table
 from rtbrain.recording.open import read_recording
 from rtbrain.synthetic.patient import Patient
 from tests.apps.program import refused, rtbrain

@@ -51,7 +51,7 @@ from rtbrain.learn.intervals import (
     paired_jackknife,
     stretch_blocks,
 )
-from rtbrain.learn.metrics import count_confusions, scores_of
+from rtbrain.learn.metrics import confusions, scores_of
 from rtbrain.learn.nulls import (
     Design,
     NullDistribution,
@@ -270,10 +270,8 @@ def fit_report(
         report["front_end"] = gathered.front_end.report
     if labelled.task == "classification":
         report["windows_by_class"] = labelled.counts
-        report["confusion"] = {
-            "classes": list(labelled.names),
-            "windows": count_confusions(scored.validated[MAIN].outputs, labelled.targets).tolist(),
-        }
+        outputs = scored.validated[MAIN].outputs
+        report["confusion"] = confusions(outputs, labelled.targets, labelled.names)
     if scored.null is not None:
         report["null_distribution"] = scored.null.summary()
     report["clock"] = asdict(scored.clock)
