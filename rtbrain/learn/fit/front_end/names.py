@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 from rtbrain.config import BandSettings, Recipe, SignalStep, load_settings, parse_settings
@@ -37,12 +38,7 @@ class FrontEnd:
     @property
     def bands(self) -> tuple[BandSettings, ...]:
         """Bands of frequency and their frames."""
-        if not _FRAMES[self.form]:
-            return load_settings("linear", Recipe).spectrogram.bands
-        keys = tuple(BandSettings.model_fields)
-        return tuple(
-            BandSettings(**dict(zip(keys, one, strict=True))) for one in _FRAMES[self.form]
-        )
+        return _bands(self.form)
 
     @property
     def n_pooled(self) -> int | None:
@@ -71,6 +67,14 @@ class FrontEnd:
             values["window"]["length_s"] = longest_s + (n_pooled - 1) * FRAME_HOP_S
         values["encoder"] = {"pool": "last", "n_pooled": n_pooled}
         return parse_settings(values, Recipe, where=f"front end {self.name}")
+
+
+@cache
+def _bands(form: str) -> tuple[BandSettings, ...]:
+    if not _FRAMES[form]:
+        return load_settings("linear", Recipe).spectrogram.bands
+    keys = tuple(BandSettings.model_fields)
+    return tuple(BandSettings(**dict(zip(keys, one, strict=True))) for one in _FRAMES[form])
 
 
 def own_front_end(recipe: Recipe) -> FrontEnd:
