@@ -44,6 +44,7 @@ def build_feature_pipeline(
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
     whole_windows: bool = False,
+    live: bool = True,
     neural_delay_s: float | None = None,
 ) -> FeaturePipeline:
     """All stages from chunks to embeddings, for a source of these channels and rate.
@@ -65,8 +66,9 @@ def build_feature_pipeline(
     manual_marks : callable, optional
         Gives the marks that an operator made since the last call.
     whole_windows : bool
-        After a gap too, wait for a whole window: for training, which may read all of it. A
-        streaming encoder is not compiled then, and takes many windows at once.
+        After a gap too, wait for a whole window: for training, which may read all of it.
+    live : bool
+        Otherwise, and for whole windows, a streaming encoder takes many at once, uncompiled.
     neural_delay_s : float, optional
         From what a readout describes to its window's end; by default, from the middle of what the
         pooled frames read.
@@ -115,7 +117,7 @@ def build_feature_pipeline(
         encoders.require_matching_mode(recipe.mode, model)
         n_features = model.n_population_features(n_channels)
         shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
-        live = not whole_windows
+        live = live and not whole_windows
         encoder = _encoder(recipe, model, signal.montage, shape, delay_s, runtime, on_event, live)
     return FeaturePipeline(
         signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features

@@ -43,6 +43,7 @@ def build_decoder(
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
     statistics: FrameStatistics | None = None,
+    live: bool = True,
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
 
@@ -61,6 +62,7 @@ def build_decoder(
         on_event=on_event,
         manual_marks=manual_marks,
         runtime=replace(runtime, bundle_id=bundle.id),
+        live=live,
         neural_delay_s=bundle.manifest.neural_delay_s,
     )
     stages: list[SignalStage] = [Pick(montage, names=bundle.montage.names), features.signal]

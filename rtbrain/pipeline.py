@@ -59,11 +59,16 @@ class FeaturePipeline:
         return replace(embedding, drift=self.drift(window, embedding))
 
     def _embed(self, window: Window) -> Embedding:
+        made = self.transform(window)
+        return made if isinstance(made, Embedding) else self.encoder(made)
+
+    def transform(self, window: Window) -> Spectrogram | Embedding:
+        """Spectrogram of a window, or the empty embedding of one that has nothing to encode."""
         quality = window.quality
         if quality.valid:
             spectrogram = self.spectrogram(window)
             if spectrogram.quality.good.any():
-                return self.encoder(spectrogram)
+                return spectrogram
             quality = replace(spectrogram.quality, valid=False, reason="no good channel")
         t_neural = window.t_stop - self.neural_delay_s
         return Embedding(_NO_CHANNELS, _NO_FEATURES, t_neural, window.t_stop, quality)

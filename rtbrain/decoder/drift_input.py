@@ -10,6 +10,9 @@ import numpy.typing as npt
 from rtbrain.types import Doubles, Embedding, Floats, Ints, Mask, Montage, Window
 
 PERIOD_S = 0.25  # from one update to the next
+# Or a little sooner: `streaming` has a window every 0.244 s that ends with a whole patch, and is
+# encoded by one of the stages that take turns; those of 0.269 s would be by all of them.
+_EARLY = 0.95
 # An exponential average with the mean age of one over 5 s; it is known once it holds 5 s.
 _SMOOTHED_S = 5.0
 _TIME_CONSTANT_S = _SMOOTHED_S / 2
@@ -83,13 +86,20 @@ class DriftInput:
         self.channels: Ints = np.rint(spread).astype(np.int64)
         self._quality = quality
         self._period = max(1, round(PERIOD_S * montage.sfreq_hz))
+        self._apart = _EARLY * self._period
         self._settling = round(_SETTLING_S * montage.sfreq_hz)
         self._lag = max(1, round(_DIFFERENCE_S * montage.sfreq_hz))
         self.reset()
 
+    @property
+    def n_samples(self) -> int:
+        """How many of the newest samples of a window are read."""
+        return self._period + self._lag
+
     def reset(self) -> None:
         """Forget everything."""
-        self._last: int | None = None
+        self._due: int | None = None  # first sample of the newest window that is to be taken in
+        self._last: int | None = None  # of the newest that was
         self._n_lost = 0
         self._restart(0)
 
@@ -98,8 +108,11 @@ class DriftInput:
         self._features, self._covariance, self._contacts = _Average(), _Average(), _Average()
 
     def due(self, window: Window) -> bool:
-        """Whether this window is taken in; the others cost nothing."""
-        return self._last is None or not 0 <= window.first_sample - self._last < self._period
+        """Whether this window is to be taken in, asked once of each; the others cost nothing."""
+        if self._due is not None and 0 <= window.first_sample - self._due < self._apart:
+            return False
+        self._due = window.first_sample
+        return True
 
     def __call__(self, window: Window, embedding: Embedding) -> Snapshot:
         """Take in a window that is due."""
@@ -131,7 +144,7 @@ class DriftInput:
         )
 
     def _outer(self, window: Window) -> Doubles:
-        newest = window.data[self.channels, -(self._period + self._lag) :]
+        newest = window.data[self.channels, -self.n_samples :]
         changes = newest[:, self._lag :] - newest[:, : -self._lag]
         out = np.asarray(changes @ changes.T / max(1, changes.shape[1]), np.float64)
         bad = ~window.quality.good[self.channels]  # other values that are not finite spread
@@ -140,7 +153,7 @@ class DriftInput:
 
     def _levels(self, t_stop: float) -> tuple[Floats, Mask]:
         blocks = () if self._quality is None else self._quality.blocks
-        for t_block, levels_db, bad in reversed(blocks):
+        for t_block, levels_db, bad in reversed(tuple(blocks)):  # a thread may filter ahead
             if t_block <= t_stop:
                 return levels_db, bad
         n = len(self.contacts)

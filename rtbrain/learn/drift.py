@@ -1,7 +1,7 @@
 """When a signal is unlike calibration: distances of held-out time, and the threshold of a flag."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,25 @@ from rtbrain.decoder.drift import (
     lost_limit,
     median_distances,
 )
-from rtbrain.decoder.drift_input import Snapshot
+from rtbrain.decoder.drift_input import DriftInput, Snapshot
+from rtbrain.learn.fit.features import EncodesMany, windows_of
 from rtbrain.learn.fit.inputs import chunks_of, virtual_session
 from rtbrain.live.play import bind_session, decoder_for
-from rtbrain.pipeline import cut_at_markers
+from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.recording.recording import Recording
+from rtbrain.stage import Stage
 from rtbrain.terminal import OnProgress
-from rtbrain.types import Doubles, Floats, Ints, Mask, Times
+from rtbrain.types import (
+    Chunk,
+    Doubles,
+    Embedding,
+    Floats,
+    Ints,
+    Mask,
+    Spectrogram,
+    Times,
+    Window,
+)
 
 # The Gumbel rule: maxima of blocks, at most one false flag an hour, and how sure.
 BLOCK_S = 30.0
@@ -44,6 +56,7 @@ _COMPONENT_SHRINKAGE = 0.1
 _LEAST_DB = 0.25  # a contact that varies by less is no more certain than this
 _LEAST_SCALE = 0.01  # of the median feature: one that varies less says nothing
 _KNOWN_SHARE = 0.9
+_BATCH = 8  # windows that are encoded together
 
 
 def gumbel_threshold(maxima: Doubles) -> float:
@@ -111,21 +124,45 @@ def _snapshots(
     on_progress: OnProgress,
 ) -> Iterator[Snapshot]:
     """What the distances are of, of a recording, at most twice a second."""
-    pipeline = decoder_for(bundle, recording)[0]
+    pipeline = decoder_for(bundle, recording, live=False)[0]
     inputs = drift_input(pipeline)
     session = virtual_session(recording, labels, bundle.recipe.window, names)
     pipeline = cut_at_markers(pipeline, session.markers, bundle.recipe.coverage_floor)
     row_bytes = 4 * pipeline.n_features + 8 * inputs.channels.size**2
     apart_s = max(_APART_S, n_recordings * recording.duration_s * row_bytes / _MOST_BYTES)
     last_s = -math.inf
-    for chunk in chunks_of(bind_session(bundle, session), recording.n_samples, on_progress, what):
-        for window in pipeline.cut(chunk):
-            if inputs.due(window):
-                item = inputs(window, pipeline.encode(window))
-                known = np.isfinite(item.features[:1]).all() and item.features.size
-                if known and item.t_stop - last_s >= 0.99 * apart_s:
-                    last_s = item.t_stop
-                    yield item
+    chunks = chunks_of(bind_session(bundle, session), recording.n_samples, on_progress, what)
+    for window, embedding in embedded_windows(chunks, pipeline, inputs):
+        item = inputs(window, embedding)
+        known = np.isfinite(item.features[:1]).all() and item.features.size
+        if known and item.t_stop - last_s >= 0.99 * apart_s:
+            last_s = item.t_stop
+            yield item
+
+
+def embedded_windows(
+    chunks: Iterable[Chunk], pipeline: FeaturePipeline, inputs: DriftInput
+) -> Iterator[tuple[Window, Embedding]]:
+    """Windows that are due, of their samples those that are read, with their embeddings."""
+    batch: list[tuple[Window, Spectrogram | Embedding]] = []
+    for window in windows_of(chunks, pipeline):
+        if inputs.due(window):
+            newest = replace(window, data=window.data[:, -inputs.n_samples :].copy())
+            batch.append((newest, pipeline.transform(window)))
+            if len(batch) == _BATCH:
+                yield from _encoded(batch, pipeline.encoder)
+                batch = []
+    yield from _encoded(batch, pipeline.encoder)
+
+
+def _encoded(
+    batch: Sequence[tuple[Window, Spectrogram | Embedding]], encoder: Stage[Spectrogram, Embedding]
+) -> Iterator[tuple[Window, Embedding]]:
+    items = [made for _, made in batch if isinstance(made, Spectrogram)]
+    many = encoder.many(items) if isinstance(encoder, EncodesMany) else map(encoder, items)
+    found = iter(many)
+    for window, made in batch:
+        yield window, made if isinstance(made, Embedding) else next(found)
 
 
 def fit_drift(items: Sequence[Snapshot], run: Ints) -> tuple[DriftModel | None, dict[str, Any]]:

@@ -119,17 +119,26 @@ class BoundSession:
 
 
 def decoder_for(
-    bundle: Bundle, recording: Recording, runtime: RuntimeChoice = RuntimeChoice()
+    bundle: Bundle,
+    recording: Recording,
+    runtime: RuntimeChoice = RuntimeChoice(),
+    *,
+    live: bool = True,
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a recording bound to the bundle's channels.
 
-    Contacts that the recording marks as bad are masked as those that an operator marks live.
+    Contacts that the recording marks as bad are masked as those that an operator marks live; `live`
+    is that of `build_feature_pipeline`.
     """
     names = bundle.montage.names
     matched = match_labels(recording.montage.names, names, "the recording").rows
     bad = [Mark(f"bad {name}") for name in names if matched.get(name) in recording.bad]
     return build_decoder(
-        bundle, bundle.montage, manual_marks=(lambda: bad) if bad else None, runtime=runtime
+        bundle,
+        bundle.montage,
+        manual_marks=(lambda: bad) if bad else None,
+        runtime=runtime,
+        live=live,
     )
 
 

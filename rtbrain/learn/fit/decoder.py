@@ -283,7 +283,7 @@ class FittedDecoder:
         """
         with self._open(recording, sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (opened,):
             session = virtual_session(opened)
-            pipeline = decoder_for(self.bundle, opened)[0]
+            pipeline = decoder_for(self.bundle, opened, live=False)[0]
             bound = bind_session(self.bundle, session)
             chunks = chunks_of(bound, opened.n_samples, on_progress, "features")
             pipeline = cut_at_markers(pipeline, session.markers, self.bundle.recipe.coverage_floor)

@@ -60,7 +60,7 @@ def gather(
     spectrograms: list[Floats] = []
     good, t_stop, t_neural = [], [], []
     n_invalid = 0
-    windows = _windows(chunks, pipeline)
+    windows = windows_of(chunks, pipeline)
     batch: list[Spectrogram] = []
 
     def encode() -> None:
@@ -106,7 +106,7 @@ def gather(
     )
 
 
-def _windows(chunks: Iterable[Chunk], pipeline: FeaturePipeline) -> Iterator[Window]:
+def windows_of(chunks: Iterable[Chunk], pipeline: FeaturePipeline) -> Iterator[Window]:
     """Windows of chunks; a chunk is filtered on a second core while the one before is encoded.
 
     Not where windows are cut at markers: these come with the chunks, and must not be ahead of them.

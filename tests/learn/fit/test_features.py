@@ -1,13 +1,15 @@
 """A recording as a live session, and the rows that are kept of it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from rtbrain.build import build_feature_pipeline
+from rtbrain.bundling import drift_input
 from rtbrain.config import Recipe, load_settings, parse_settings
+from rtbrain.learn.drift import embedded_windows
 from rtbrain.learn.fit.features import (
     FeatureRows,
     RandomChannelSubset,
@@ -21,7 +23,7 @@ from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.spectrogram import RunningStft
 from rtbrain.terminal import no_progress
-from rtbrain.types import Chunk, Embedding, Quality, Spectrogram, Window
+from rtbrain.types import Chunk, Embedding, Floats, Mask, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 2048.0
@@ -247,3 +249,40 @@ def test_a_random_subset_leaves_out_a_share_of_the_good_channels_however_many_at
 )
 def test_windows_of_a_fit_are_about_a_quarter_of_a_second_apart(hop_s: float, every: int) -> None:
     assert windows_apart(hop_s) == every
+
+
+def test_windows_for_drift_that_are_encoded_together_are_those_encoded_one_by_one() -> None:
+    data = DATA.copy()
+    data[:, 12_000:12_010] = np.nan  # after which windows are not valid
+    front = build_feature_pipeline(recipe(), MONTAGE)
+    inputs = drift_input(front)
+    expected = [
+        inputs(window, front.encode(window))
+        for chunk in chunks(data)
+        for window in front.cut(chunk)
+        if inputs.due(window)
+    ]
+    front = build_feature_pipeline(recipe(), MONTAGE)
+    inputs = drift_input(front)
+    encoder, sizes = front.encoder, []
+
+    class Many:
+        def __call__(self, item: Spectrogram) -> Embedding:
+            return encoder(item)
+
+        def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
+            sizes.append(len(items))
+            return [encoder(item) for item in items]
+
+        def population(self, channels: Floats, good: Mask) -> Floats:
+            return channels
+
+        def reset(self) -> None: ...
+
+    windows = embedded_windows(chunks(data), dataclasses.replace(front, encoder=Many()), inputs)
+    found = [inputs(window, embedding) for window, embedding in windows]
+    assert max(sizes) > 1
+    assert sum(sizes) < len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        for value, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(value, same)
