@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,27 +203,28 @@ class SetupPage(Page):
         self.changed.emit()
 
     def _go_on(self) -> None:
-        look = self._of("look")
-        new = [one for one in look if one.key not in self.session.settings.accepted]
+        accepted = self.session.settings.accepted
+        new = [one for one in self._of("look") if one.key not in accepted]
         if not new:
             self.go.emit("calibrate")
             return
-        names = list_words([one.name for one in new], 20)
-        answers = [Action(say("setup.go_on"), self._accept), Action(say("setup.stay"), list)]
-        seen = self._to_see()
-        question = say("setup.go_on_question", names=names)
-        self.asks.emit(question, answers, lambda: self._to_see() == seen)
 
-    def _to_see(self) -> list[str]:
-        """Keys of what is not fine."""
-        return sorted(one.key for one in (*self._of("fix"), *self._of("look")))
+        keys = {one.key for one in new}
 
-    def _accept(self) -> None:
-        look = self._of("look")
-        findings = "; ".join(f"{one.name}: {one.finding}" for one in look)
+        def still() -> bool:
+            return not self._of("fix") and not keys.isdisjoint(one.key for one in self._of("look"))
+
+        question = say("setup.go_on_question", names=list_words([one.name for one in new], 20))
+        go_on = Action(say("setup.go_on"), partial(self._accept, new))
+        self.asks.emit(question, [go_on, Action(say("setup.stay"), list)], still)
+
+    def _accept(self, checks: Sequence[Check]) -> None:
+        """Go on with what was asked about; what has turned up since is asked about now."""
+        findings = "; ".join(f"{one.name}: {one.finding}" for one in checks)
         self.session.log(note=say("setup.accepted", findings=findings))
-        self.session.change(accepted=tuple(one.key for one in look))
-        self.go.emit("calibrate")
+        accepted = dict.fromkeys((*self.session.settings.accepted, *(one.key for one in checks)))
+        self.session.change(accepted=tuple(accepted))
+        self._go_on()
 
     def _simulate(self) -> None:
         if self.session.running("player"):

@@ -241,6 +241,22 @@ def test_yellow_may_stay_if_a_person_says_so_and_that_is_logged(page):
     assert len(page.asked) == 1
 
 
+def test_what_turns_yellow_while_it_is_asked_is_asked_about_too(page):
+    page.doctor.found = in_order([FINE, YELLOW])
+    page.draw_now()
+    page.primary.call()
+    page.doctor.found = in_order([FINE, YELLOW, judge("mains", "look", "none", found="no line")])
+    page.draw_now()
+    (_, (go_on, _), still) = page.asked[0]
+    assert still()
+    go_on.call()
+    assert not page.went
+    assert page.asked[1][0] == "Go on with Mains as they are?"
+    page.asked[1][1][0].call()
+    assert page.went == ["calibrate"]
+    assert page.session.settings.accepted == ("contacts", "mains")
+
+
 def test_without_anything_found_it_waits(page):
     assert not page.primary.enabled
     assert page.state()[0] == "unchecked"
