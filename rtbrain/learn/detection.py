@@ -14,7 +14,8 @@ from scipy.stats import binom, chi2
 from rtbrain.config import DetectSettings
 from rtbrain.detect import Detector
 from rtbrain.learn.fit.labels import Labelled, join_labels
-from rtbrain.learn.verdict import describe_found, found_share
+from rtbrain.learn.intervals import share_interval
+from rtbrain.learn.verdict import describe_found
 from rtbrain.types import Decode, Doubles, Ints, Mask, Times
 
 # Defaults by judgement from simulated alarms: see also rtbrain.learn.verdict.
@@ -75,7 +76,7 @@ class Detections:
             "n_unseen": self.n_unseen,
             "n_found": self.n_found,
             "hit_rate": self.n_found / n if n else math.nan,
-            "hit_rate_interval_95": found_share(self.n_found, n) if n else (math.nan, math.nan),
+            "hit_rate_interval_95": share_interval(self.n_found, n) if n else (math.nan, math.nan),
             "false_alarms": self.false_s.size,
             "rest_s": self.rest_s,
             "false_alarms_per_hour": 3600 * self.false_s.size / self.rest_s

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit, stdtrit
+from scipy.special import betaincinv, expit, logit, stdtrit
 
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.metrics import scores_of, scores_without_blocks
@@ -179,6 +179,13 @@ def over_subjects(values: npt.ArrayLike, unit: str = "subjects") -> Interval:
         error = float(found.std(ddof=1)) / math.sqrt(found.size)
     half = _quantile(found.size) * error
     return Interval(mean, mean - half, mean + half, error, found.size, unit)
+
+
+def share_interval(k: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, k of n (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+    low = float(betaincinv(k, n - k + 1, 0.025)) if k else 0.0
+    high = float(betaincinv(k + 1, n - k, 0.975)) if k < n else 1.0
+    return low, high
 
 
 def sign_flip(differences: npt.ArrayLike) -> float:

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import betaincinv
 
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.intervals import FEW_BLOCKS, Interval
+from rtbrain.learn.intervals import FEW_BLOCKS, Interval, share_interval
 from rtbrain.learn.nulls import SHIFTED, NullDistribution
 from rtbrain.types import Floats
 
@@ -202,14 +201,7 @@ def describe_null(null: Mapping[str, Any], name: str, clock: Mapping[str, Any] |
     return f"{text}."
 
 
-def found_share(n_found: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
-    low = float(betaincinv(n_found, n - n_found + 1, 0.025)) if n_found else 0.0
-    high = float(betaincinv(n_found + 1, n - n_found, 0.975)) if n_found < n else 1.0
-    return low, high
-
-
 def describe_found(n_found: int, n: int, name: str) -> str:
     """How many events were found, for recordings with too few for a verdict by AUC."""
-    low, high = found_share(n_found, n)
+    low, high = share_interval(n_found, n)
     return f"{n_found} of {n} {name} found (95 %: {100 * low:.0f} to {100 * high:.0f} %)"

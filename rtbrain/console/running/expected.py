@@ -11,7 +11,7 @@ from rtbrain.config import DetectSettings
 from rtbrain.console.folder import Session
 from rtbrain.files import parse_json
 from rtbrain.learn.detection import LEAST_DISPERSION, rate_interval
-from rtbrain.learn.verdict import found_share
+from rtbrain.learn.intervals import share_interval
 from rtbrain.view.texts import say
 
 PRESETS = ("few_misses", "balanced", "few_alarms")
@@ -230,7 +230,7 @@ def _found(point: Point) -> Figure:
     label = say("run.cues_found")
     if not point.n_events:
         return Figure(label, "–", "", say("run.no_cues"))
-    low, high = found_share(point.n_found, point.n_events)
+    low, high = share_interval(point.n_found, point.n_events)
     line = say(
         "run.found_line",
         low=round(100 * low),
