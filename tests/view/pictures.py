@@ -1,6 +1,8 @@
 """Pictures of the window in every state, size and theme: ``python -m tests.view.pictures FOLDER``.
 
-What they show is made up. They are looked at, not compared.
+What they show is made up. They are looked at, not compared. Names of states or sizes after the
+folder draw these alone; each picture is there in grey too. ``QT_SCALE_FACTOR=2`` before the command
+makes the size 1920 a screen of 3840 x 2160 at 200 %.
 """
 
 import math
@@ -15,11 +17,17 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
 
 from PySide6.QtCore import QSettings
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 from rtbrain.apps.view import build_display_chain
 
 from rtbrain.buffer.windows import coverage_flaw
-from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.decodes import (
+    DecodeHeader,
+    ReceivedDecode,
+    ReceivedDetection,
+    StatusEvent,
+)
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.types import Chunk, Montage
 from rtbrain.units import WrongUnit
@@ -32,7 +40,15 @@ from tests.view.test_marks import RecordingOutlet
 SHAFTS = {"LA": 6, "RA": 7, "RB": 9, "LB": 10}
 MANY = {"IAR": 6, "IPR": 4, "AHR": 8, "AL": 8, "AR": 8, "HL": 8, "PHR": 8}
 SFREQ_HZ, HOP_S, PAGE_S, NOW = 512.0, 0.25, 64.0, 1000.0
-SIZES = {"1280": (1280, 800), "1920": (1920, 1080), "3840": (3840, 2160), "1024": (1024, 700)}
+SIZES = {
+    "1280": (1280, 800),
+    "1920": (1920, 1080),
+    "2560": (2560, 1440),
+    "3840": (3840, 2160),
+    "1024": (1024, 700),
+    "1024-large": (1024, 700),
+    "1280-large": (1280, 800),
+}
 THEMES = ("dark", "light")
 STATES = """live replay faults amplifier recording no_signal other failed lost samples_lost old
 invalid stopped_decoder unit disk markers two_alarms seen over waiting choosing no_decoder paused
@@ -46,7 +62,7 @@ class Staged:
     """A session that is in one state."""
 
     def __init__(self, state: str, size: str) -> None:
-        self.state, shafts = state, MANY if size in ("1920", "3840") else SHAFTS
+        self.state, shafts = state, MANY if size in ("1920", "2560", "3840") else SHAFTS
         names = tuple(f"{shaft}{n + 1}" for shaft, count in shafts.items() for n in range(count))
         self.montage: Montage | None = None
         self.decode: DecodeHeader | None = None
@@ -54,13 +70,20 @@ class Staged:
             self.montage = Montage(names, ("seeg",) * len(names), SFREQ_HZ)
             if state != "no_decoder":
                 self.decode = DecodeHeader(
-                    "ward-decode", ("speech", "rest"), "probability", HOP_S, contacts=names
+                    "ward-decode",
+                    ("speech", "rest"),
+                    "probability",
+                    HOP_S,
+                    contacts=names,
+                    mode="linear",
+                    window_s=5.0,
                 )
         bad = {names[2]: "flat for 4 min", names[14]: "mains for 12 s"}
         self.bad = {} if self.montage is None else bad
         self.marked: frozenset[str] = frozenset()
         row = StreamSummary("ward-amp", "EEG", "amp-1", "ward-pc", 32, 2048.0)
-        self.choices = (row, replace(row, name="ward-amp-2")) if state == "choosing" else ()
+        other = replace(row, name="ward-amp-2", source_id="amp-2")
+        self.choices = (row, other) if state == "choosing" else ()
         self.unit_judged = True
         self.wrong_unit = WrongUnit(1e6, "microvolts") if state == "unit" else None
         self.feeds = self._feeds()
@@ -68,12 +91,13 @@ class Staged:
     def _feeds(self) -> tuple[StreamHealth, ...]:
         state = self.state
         origin = {"replay": "replay", "faults": "fault injection", "amplifier": ""}
-        made_of = origin.get(state, "synthetic")
         lost = state in _LOST
         there = "absent" if self.montage is None else "stalled" if lost else "live"
+        made_of = "" if there == "absent" else origin.get(state, "synthetic")
+        n_lost = {"over": 8602, "samples_lost": 512}.get(state, 0)
         signal = StreamHealth(
             "" if there == "absent" else "ward-amp", "signal", there, made_of, 2048.0, 2048.01,
-            2048, 8602 if state in ("over", "samples_lost") else 0, -1e-5, 8e-5, NOW, "amp-1",
+            2048, n_lost, -1e-5, 8e-5, NOW, "amp-1",
         )  # fmt: skip
         runs = "absent" if self.decode is None else "live"
         if state == "stopped_decoder":
@@ -105,35 +129,36 @@ class Staged:
         """What came in the last minute, a second at a time."""
         if self.montage is None:
             return [SessionUpdate(NOW)]
-        lost = self.state in _LOST
         n = round(PAGE_S * SFREQ_HZ)
         signal = brain_like(len(self.montage.names), n, SFREQ_HZ)
-        end = NOW - 4.2 if lost else NOW
-        updates = []
+        signal[2] = 0.0
+        signal[14] += 40 * np.sin(2 * np.pi * 60 * np.arange(n) / SFREQ_HZ, dtype=np.float32)
+        silent_from = {"over": NOW - 6}.get(self.state, NOW - 4 if self.state in _LOST else NOW)
+        silent_to = NOW - 2 if self.state == "over" else NOW
+        updates, gap = [], 0
         for second in range(round(PAGE_S)):
-            start = NOW - PAGE_S + second
-            if start >= end:
-                break
+            start, now = NOW - PAGE_S + second, NOW - PAGE_S + second + 1
             rows = slice(round(second * SFREQ_HZ), round((second + 1) * SFREQ_HZ))
-            stamps = start + np.arange(rows.stop - rows.start) / SFREQ_HZ
-            chunk = Chunk(signal[:, rows], stamps, rows.start)
-            now = start + 1
-            events = self._events() if second == 0 else ()
-            recorded = self._recorder(now)
-            marks = self._marks(start)
-            updates.append(
-                SessionUpdate(
-                    now,
-                    (chunk,),
-                    self._decodes(start),
-                    events,
-                    marks,
-                    second == 0,
-                    False,
-                    (),
-                    recorded,
-                )
+            if silent_from <= start < silent_to:
+                gap += rows.stop - rows.start
+                updates.append(SessionUpdate(now, recorder_events=self._recorder(now)))
+                continue
+            if self.state == "samples_lost" and now == NOW - 7:
+                gap = round(SFREQ_HZ / 4)
+                rows = slice(rows.start + gap, rows.stop)
+            stamps = NOW - PAGE_S + np.arange(rows.start, rows.stop) / SFREQ_HZ
+            chunk, gap = Chunk(signal[:, rows], stamps, rows.start, gap), 0
+            update = SessionUpdate(
+                now,
+                (chunk,),
+                self._decodes(start),
+                self._events() if second == 0 else (),
+                self._marks(start),
+                new_montage=second == 0,
+                detections=self._detections(start),
+                recorder_events=self._recorder(now),
             )
+            updates.append(update)
         if self.state == "invalid":
             reason = coverage_flaw(np.arange(62) < 17, 0.3)
             updates.append(SessionUpdate(NOW, events=(_event("invalid", reason=reason),)))
@@ -150,6 +175,13 @@ class Staged:
             values = np.array([p, 1 - p], np.float32)
             made.append(ReceivedDecode(t, t + 0.05, values, valid, 0.94, 0.22, 0.02))
         return tuple(made)
+
+    def _detections(self, start: float) -> tuple[ReceivedDetection, ...]:
+        """One as each cue of speech begins to be decoded."""
+        cue, number = self._marks(start), 31 + math.floor((start - NOW + 2) / 11)
+        silent = self.decode is None or (self.state == "invalid" and start > NOW - 13)
+        spoken = not silent and cue and cue[0][1] == "speech"
+        return (ReceivedDetection(start + 0.65, "speech", 0.8, True, number),) if spoken else ()
 
     def _events(self) -> tuple[StatusEvent, ...]:
         if self.decode is None:
@@ -178,7 +210,7 @@ class Staged:
 
     def _marks(self, start: float) -> tuple[tuple[float, str], ...]:
         second = round(start - NOW)
-        cue = {0: "speech", 4: "rest"}.get(second % 11, "")
+        cue = {9: "speech", 3: "rest"}.get(second % 11, "")
         return ((start + 0.5, cue),) if cue and self.state != "markers" else ()
 
 
@@ -200,17 +232,19 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
     window.resize(*SIZES[size])
     window.show()
     QApplication.processEvents()
-    if state in ("over", "samples_lost"):  # of which none is lost at first
-        health = "stalled" if state == "over" else "live"
-        session.feeds = (replace(session.feeds[0], state=health, lost=0), *session.feeds[1:])
+    live = replace(session.feeds[0], lost=0)
+    session.feeds = (live, *session.feeds[1:])
     window.draw_all(NOW - PAGE_S)
     for number, update in enumerate(session.past()):
+        if state == "over":
+            silent = "live" if update.chunks else "stalled"
+            lost = 8602 if update.now > NOW - 2 else 0
+            session.feeds = (replace(live, state=silent, lost=lost), *session.feeds[1:])
         if state != "markers":
             heard = replace(session.feeds[-1], received=number)
             session.feeds = (*session.feeds[:-1], heard)
         window.take(update)
-    if state in ("over", "samples_lost"):
-        session.feeds = session._feeds()
+    session.feeds = session._feeds()
     window.take(SessionUpdate(NOW))
     window.spectra.choose(session.montage.names[17] if session.montage else "")
     for _ in range(3 * (state == "seen")):
@@ -229,18 +263,24 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
 
 
 def main(folder: Path, only: list[str]) -> None:
-    """Save every picture, or those of some states."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Save every picture, or those of some states or sizes."""
+    (folder / "grey").mkdir(parents=True, exist_ok=True)
     application = QApplication.instance() or QApplication([])
     settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
-    for size in SIZES:
+    states = [word for word in only if word not in SIZES]
+    for size in [word for word in only if word in SIZES] or SIZES:
         for theme in THEMES:
-            for state in only or (STATES.split() if size == "1280" else FEW):
+            for state in states or (STATES.split() if size == "1280" else FEW):
                 settings.clear()
+                settings.setValue("window/large", size.endswith("-large"))
                 window = staged_window(state, size, theme, settings)
                 shown = window.menus.keys_dialog() if state == "keys" else window
                 shown = getattr(window, state) if state in ("log", "details") else shown
-                shown.grab().save(str(folder / f"{state}-{theme}-{size}.png"))
+                picture = shown.grab().toImage()
+                name = f"{state}-{theme}-{size}.png"
+                picture.save(str(folder / name))
+                grey = picture.convertToFormat(QImage.Format.Format_Grayscale8)
+                grey.save(str(folder / "grey" / name))
                 window.close()
                 window.deleteLater()
                 application.processEvents()

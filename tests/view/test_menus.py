@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from rtbrain.errors import SettingsError
@@ -74,7 +74,7 @@ def test_the_picture_of_lost_samples_shows_how_many(tmp_path: Path, qtbot: QtBot
     made = staged_window("samples_lost", "1280", "dark", settings)
     qtbot.addWidget(made)
     (signal,) = [cell for cell in made.line.shown.cells if cell.key == "signal"]
-    assert "8602" in f"{signal.value} {signal.note}"
+    assert "512 lost" in f"{signal.value} {signal.note}"
 
 
 def test_pictures_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
@@ -86,3 +86,12 @@ def test_pictures_of_one_second_have_names_of_their_own(tmp_path: Path) -> None:
         assert not path.exists()
         path.touch()
     assert len(list(folder.iterdir())) == 3
+
+
+def test_a_dialog_that_was_closed_is_gone(qtbot: QtBot, live: MainWindow) -> None:
+    before = set(live.findChildren(QDialog))
+    for command in ("keys", "about", "labels", "free"):
+        live.menus.actions[command].trigger()
+        (dialog,) = set(live.findChildren(QDialog)) - before
+        dialog.reject()
+        qtbot.waitUntil(lambda: set(live.findChildren(QDialog)) == before)

@@ -64,14 +64,11 @@ def describe(decoding: Decoding, now: float) -> NowText:
         line = say("decode.now.connecting_to" if connecting else key, name=name)
         word, label = say("decode.now.no_decode"), say("decode.now.starting")
         return replace(about, state="waiting", word=word, label=label, detail=(line, ""))
-    if not decode.valid:
+    if not decode.valid or (decoding.signal_lost and history.is_old(now)):
         return _invalid(decoding, info, history, about, now)
     shown = _values(decoding, info, decode, about, now)
     if history.is_old(now):
-        age = f"{history.age_s(now):.1f}"
-        line = say(
-            "decode.now.old_lost" if decoding.signal_lost else "decode.now.old_line", age=age
-        )
+        line = say("decode.now.old_line", age=f"{history.age_s(now):.1f}")
         shown = replace(shown, state="old", icon="look", label=say("decode.now.old"), border="warn")
         shown = replace(shown, above=False, first=line)
         return replace(shown, second=_last_one(decoding, now, "decode.now.last_detection"))

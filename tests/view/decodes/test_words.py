@@ -112,8 +112,16 @@ def test_an_old_decode_says_how_old_it_is_and_that_the_decoder_is_late():
     assert (now.state, now.icon, now.border, now.above) == ("old", "look", "warn", False)
     assert (now.first, now.pin) == ("1.9 s old, decoder late", False)
     assert now.second == ("last detection 3.9 s ago",)
+
+
+def test_once_the_signal_is_lost_an_old_decode_is_none_whatever_the_decoder_says():
+    decoding = decoding_of([0.06, 0.94], detections=detected(98.0))
     decoding.session.set("signal", state="lost")
-    assert describe(decoding, 101.9).first == "1.9 s old, the signal is lost"
+    assert describe(decoding, 100.2).number == "0.94"  # not old yet
+    now = describe(decoding, 101.9)
+    assert (now.state, now.word, now.number) == ("invalid", "No decode", "")
+    assert now.detail[0] == "for 1.9 s: the signal is lost."
+    assert now.first == "Detections out: OFF"
 
 
 def invalid(reason, lasts_s=0.0, *, info=INFO, signal="live"):
