@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -17,9 +17,10 @@ from PySide6.QtGui import (
     QHelpEvent,
     QPainter,
 )
-from PySide6.QtWidgets import QBoxLayout, QLabel, QLayout, QToolTip, QWidget
+from PySide6.QtWidgets import QBoxLayout, QLabel, QLayout, QSizePolicy, QToolTip, QWidget
 
 _MAX_TIP_CHARS = 4000
+_FOOT_PX = 26
 _GENERAL_FONT = QFontDatabase.SystemFont.GeneralFont
 
 
@@ -201,6 +202,15 @@ def frame_panel(panel: QWidget) -> None:
     panel.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
 
 
+def set_type(label: QLabel, theme: Theme, px: float, weight: int = 400, ink: str = "") -> None:
+    """Type of a label inside a panel; `ink` is a colour, by default that of texts."""
+    # The sheet of the window would undo the size, and knows of no weight on every platform.
+    label.setFont(theme.font(px, weight))
+    label.setStyleSheet(
+        f"background: transparent; color: {ink or theme.text}; font-size: {theme.px(px)}px;"
+    )
+
+
 def plain_label(text: str = "", **options: Any) -> QLabel:
     """Label that shows its text as it is; Qt's own takes tags for markup, whoever wrote them."""
     return QLabel(text, textFormat=Qt.TextFormat.PlainText, **options)
@@ -253,6 +263,26 @@ class ToolTips(QObject):
         return True
 
 
+class Foot(QWidget):
+    """The line at the foot of a panel, as high as its type; a subclass paints all of it."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """One line."""
+        return QSize(100, self._theme.px(_FOOT_PX))
+
+
 def choose_theme(light: bool, is_large: bool) -> Theme:
     """Theme by its two switches."""
     theme = LIGHT if light else DARK
@@ -267,7 +297,7 @@ def style_sheet(theme: Theme) -> str:
     *[panel="true"] {{ background: {theme.bg0}; border: 1px solid {theme.line}; }}
     QToolTip {{ background: {theme.bg2}; color: {theme.text}; border: 1px solid {theme.line}; }}
     QMenuBar {{ font-size: {theme.px(12.5)}px; padding-left: {theme.px(4)}px; }}
-    QMenuBar::item {{ padding: {theme.px(5)}px {theme.px(9)}px; background: transparent; }}
+    QMenuBar::item {{ padding: {theme.px(5)}px 9px; background: transparent; }}
     QMenuBar::item:selected, QMenu::item:selected {{ background: {theme.bg2}; }}
     QMenu {{ border: 1px solid {theme.line}; }}
     QMenu::item {{ padding: 4px 24px 4px 12px; }}

@@ -243,10 +243,12 @@ def paint_cues(canvas: Canvas, decoding: Decoding, y: float) -> None:
         painter.setPen(QPen(QColor(theme.ctl), 1))
         painter.setBrush(QColor(theme.bg2))
         painter.drawRoundedRect(box, 2, 2)
-        painter.save()
-        painter.setClipRect(box.adjusted(0, 0, -px(2), 0))  # rather than an ellipsis, which is wide
-        canvas.text(box.left() + px(4), y, cue.label, theme.text)
-        painter.restore()
+        # As many whole letters as fit: an ellipsis is as wide as two of them.
+        text = cue.label
+        while text and canvas.width(text) > box.width() - px(4):
+            text = text[:-1]
+        pad = min(px(4), (box.width() - canvas.width(text)) / 2)
+        canvas.text(box.left() + pad, y, text, theme.text)
 
 
 def tag_box(theme: Theme, lane: Lane, up: float, text_width: float) -> QRectF:

@@ -2,27 +2,23 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from rtbrain.view.theme import Theme, paint_text, set_tip
+from rtbrain.view.theme import Foot, Theme, paint_text, set_tip
 
-_HEIGHT_PX, _PAD_PX, _GAP_PX, _SIGN_PX, _BAR_PX = 26, 10, 12.0, 10, 56
+_PAD_PX, _GAP_PX, _SIGN_PX, _BAR_PX = 10, 12.0, 10, 56
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-class MapKey(QWidget):
+class MapKey(Foot):
     """Signs with their counts or a colour scale, and a hint at the right end."""
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__()
-        self._theme = theme
+        super().__init__(theme)
         # Signs, texts and names of their colours in the theme; hint; limit of the scale.
         self._shown: tuple[Sequence[tuple[str, str, str]], str, float] = ((), "", 0.0)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
     @property
     def text(self) -> str:
@@ -38,16 +34,6 @@ class MapKey(QWidget):
             self._shown = (signs, hint, limit)
             set_tip(self, self.text)
             self.update()
-
-    def restyle(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self.updateGeometry()
-        self.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """One line."""
-        return QSize(100, self._theme.px(_HEIGHT_PX))
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the line."""

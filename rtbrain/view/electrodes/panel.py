@@ -22,7 +22,7 @@ from rtbrain.view.spectra.panel import ramp_colours
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, frame_panel, plain_label, set_tip
+from rtbrain.view.theme import Theme, fill, frame_panel, plain_label, set_tip, set_type
 from rtbrain.view.traces.bad import contacts_checked, is_by_hand, reason_text
 from rtbrain.view.traces.scene import bad_reason
 
@@ -122,10 +122,9 @@ class ElectrodePanel(QWidget):
         self._theme = theme
         self.map.restyle(theme)
         self.key.restyle(theme)
-        clear = "background: transparent;"
-        self._title.setStyleSheet(f"{clear} font-size: {theme.px(12.5)}px; font-weight: 600;")
+        set_type(self._title, theme, 12.5, 600)
         self._title.setFixedHeight(theme.px(_HEAD_PX))
-        self.missing.setStyleSheet(f"{clear} color: {theme.text2};")
+        set_type(self.missing, theme, 12, ink=theme.text2)
         for part in (self.view, *self.choice.buttons()):
             part.setStyleSheet(
                 f"font-size: {theme.px(12)}px; min-height: 0px; height: {theme.px(20)}px;"

@@ -120,10 +120,10 @@ class StatusLine(QWidget):
                 self._placed = self._lay_out(left)
                 for cell, box in self._placed:
                     self._paint_cell(painter, cell, box)
-            painter.setPen(QPen(QColor(theme.line), 1))
-            painter.drawLine(
-                QPointF(0, self.height() - 0.5), QPointF(self.width(), self.height() - 0.5)
-            )
+            # Yellow on a light ground has no edge of its own.
+            painter.setPen(QPen(QColor(theme.warn if ground == "medium" else theme.line), 1))
+            for y in (0.5, self.height() - 0.5) if ground else (self.height() - 0.5,):
+                painter.drawLine(QPointF(0, y), QPointF(self.width(), y))
 
     @property
     def _ground(self) -> str:
@@ -310,10 +310,8 @@ class StatusLine(QWidget):
         common += f"min-height: 0; font-size: {theme.px(13)}px;"
         focus = f"QPushButton:focus {{ border: 2px solid {ink}; padding: 0 11px; }}"
         self.see.setStyleSheet(
-            f"QPushButton {{ background: {ink}; color: {back}; font-weight: 600; {common} }}"
+            f"QPushButton {{ background: {ink}; color: {back}; {common} }}"
             f"QPushButton:focus {{ border: 2px solid {back}; }}"
-            if ground == "alarm"
-            else f"QPushButton {{ background: {ink}; color: #ffffff; font-weight: 600; {common} }}"
         )
         self.next.setStyleSheet(
             f"QPushButton {{ background: transparent; color: {ink}; {common} }} {focus}"

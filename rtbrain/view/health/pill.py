@@ -60,7 +60,7 @@ def paint_pill(
 
 
 def _colours(state: str, theme: Theme, ground: str) -> tuple[str, str, str]:
-    """Fill (empty for none), edge and ink."""
+    """Fill (empty for none), edge, which stands out from the line where the fill does not, ink."""
     if ground:
         on = str(getattr(theme, f"on_{ground}"))
         return (on, on, str(getattr(theme, ground))) if state == "failed" else ("", on, on)
@@ -69,7 +69,7 @@ def _colours(state: str, theme: Theme, ground: str) -> tuple[str, str, str]:
     if state == "rec":
         return theme.text, theme.text, theme.bg0
     if state == "other":
-        return theme.medium, theme.medium, theme.on_medium
+        return theme.medium, theme.warn, theme.on_medium
     if state == "failed":
-        return theme.alarm, theme.alarm, theme.on_alarm
+        return theme.alarm, theme.bad, theme.on_alarm
     return "", theme.text, theme.text

@@ -19,7 +19,15 @@ from rtbrain.view.icons import hatch_brush
 from rtbrain.view.spectra.cache import LIMITS_DB, NO_DATA, PAGE_S, SpectrumCache
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, frame_panel, paint_text, plain_label, set_tip
+from rtbrain.view.theme import (
+    Theme,
+    fill,
+    frame_panel,
+    paint_text,
+    plain_label,
+    set_tip,
+    set_type,
+)
 
 _DRAW_EVERY_S = 0.1
 _OLD_S = 1.5
@@ -42,6 +50,7 @@ class SpectraPanel(QWidget):
         self._t_arrived, self._drawn_at = -np.inf, -np.inf
         self.title, self.note = plain_label(say("signal.spectrum")), plain_label()
         self._contacts = QComboBox()
+        self._contacts.hide()  # until there is one
         set_tip(self._contacts, say("signal.tip.contact"))
         self._contacts.setAccessibleName(say("signal.find"))
         self._contacts.currentIndexChanged.connect(self._choose_row)
@@ -103,15 +112,9 @@ class SpectraPanel(QWidget):
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
         self.canvas.restyle(theme)
-        for label, ink, px, weight in (
-            (self.title, theme.text, 12.5, 600),
-            (self.note, theme.text2, 12, 400),
-        ):
-            label.setStyleSheet(
-                f"background: transparent; color: {ink}; font-size: {theme.px(px)}px;"
-                f"font-weight: {weight};"
-            )
-            label.setFixedHeight(theme.px(_HEAD_PX))
+        set_type(self.title, theme, 12.5, 600)
+        set_type(self.note, theme, 12, ink=theme.text2)
+        self.title.setFixedHeight(theme.px(_HEAD_PX))
         self._contacts.setStyleSheet(
             f"font-size: {theme.px(12)}px; min-height: 0px; height: {theme.px(20)}px;"
         )
@@ -125,6 +128,7 @@ class SpectraPanel(QWidget):
         self._contacts.blockSignals(True)
         self._contacts.clear()
         self._contacts.addItems(montage.names)
+        self._contacts.show()
         self._contacts.blockSignals(False)
         self._contacts.setCurrentIndex(max(0, self._contacts.findText(before)))
         self._choose_row(self._contacts.currentIndex())
@@ -193,6 +197,7 @@ class SpectrumCanvas(QWidget):
             painter.fillRect(self.rect(), QColor(theme.bg0))
             painter.setFont(theme.font(11))
             if self._cache is None:
+                painter.setFont(theme.font(12))
                 said = say("signal.spectrum_none")
                 paint_text(painter, QRectF(self.rect()), said, theme.text2, _CENTRE)
                 return

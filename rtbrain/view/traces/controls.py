@@ -3,11 +3,20 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from PySide6.QtGui import QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, plain_label, set_tip
+from rtbrain.view.theme import Theme, fill, plain_label, set_tip, set_type
 from rtbrain.view.traces.pages import PAGES_S
 
 REFERENCES = ("none", "car", "bipolar", "laplacian")
@@ -15,7 +24,7 @@ NOTCHES_HZ = (None, 50.0, 60.0)
 _MODES = ("sweep", "scroll")
 _PAGE_S = 10.0
 _HEIGHT_PX, _BUTTON_PX, _FIND_PX, _SIDE_PX, _GAP_PX = 30, 26, 96, 10, 8
-_SHRUNK_PX, _WIDE_PX = 64, 840
+_SHRUNK_PX, _WIDE_PX = 52, 840
 
 
 class TraceControls(QWidget):
@@ -40,6 +49,7 @@ class TraceControls(QWidget):
             [off, *(say("signal.notch", hz=hz) for hz in on)], say("signal.tip.notch")
         )
         self.kind = _menu([say("signal.all_kinds")], say("signal.tip.kind"))
+        self.kind.hide()  # until there are two
         self.search = QLineEdit(placeholderText=say("signal.find"))
         set_tip(self.search, say("signal.tip.find"))
         self.scale = plain_label(alignment=Qt.AlignmentFlag.AlignCenter)
@@ -47,8 +57,11 @@ class TraceControls(QWidget):
         finer = _button("+", say("signal.tip.larger"), lambda: self.scaled.emit(-1))
         fit = _button(say("signal.fit"), say("signal.tip.fit"), self.fitted.emit)
         self._narrow = (coarser, finer)
-        self._droppable = (self.search, fit, self.title)  # the last first
+        # What is left out, the last first; for those of the first row menus are elided before.
+        self._kept = ((self.mode,), self._narrow)
+        self._droppable = ((self.search,), (fit,), (self.title,))
         self.note, self.is_narrow, self._wide_px = plain_label(), False, _WIDE_PX
+        self.setMinimumWidth(1)  # else all its parts would be, and so would hold the panel open
         row = QHBoxLayout(self)
         menus = (self.page, self.mode, self.reference, self.notch, self.kind)
         scale = (coarser, self.scale, finer, fit, self.search)
@@ -66,16 +79,28 @@ class TraceControls(QWidget):
         super().resizeEvent(event)
         self._drop()
 
+    def describe(self, note: str, scale: str) -> None:
+        """Say which contacts are shown, and at which scale."""
+        if (note, scale) != (self.note.text(), self.scale.text()):
+            self.note.setText(note)
+            self.scale.setText(scale)
+            self._drop()
+
     def _drop(self) -> None:
         room = self.width() - 2 * _SIDE_PX
         self.is_narrow = room < self._wide_px
-        always = [self.page, self.mode, self.reference, self.notch, self.scale, self.note]
-        always += [*self._narrow, *([self.kind] if self.kind.count() > 2 else [])]
-        room -= sum(part.sizeHint().width() + _GAP_PX for part in always)
-        for part in self._droppable:
-            needed = max(part.sizeHint().width(), part.minimumWidth()) + _GAP_PX
-            part.setVisible(needed <= room)
-            room -= needed if needed <= room else 0
+        always = [self.page, self.scale, self.note]
+        always += [self.kind] if self.kind.count() > 2 else []
+        room -= sum(map(_wide, always))
+        shrinking = (self.reference, self.notch)
+        spare = sum(_wide(menu) - menu.minimumWidth() - _GAP_PX for menu in shrinking)
+        room -= sum(map(_wide, shrinking))
+        for parts in (*self._kept, *self._droppable):
+            needed = sum(map(_wide, parts))
+            fits = needed <= room + (spare if parts in self._kept else 0)
+            for part in parts:
+                part.setVisible(fits)
+            room -= needed if fits else 0
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -86,10 +111,9 @@ class TraceControls(QWidget):
             f"height: {theme.px(20)}px; padding: 0px {theme.px(6)}px; }}"
             f"QComboBox QAbstractItemView {{ background: {theme.bg0}; }}"
         )
-        self.title.setFont(theme.font(12.5, 600))
-        self.title.setStyleSheet(f"font-size: {theme.px(12.5)}px; font-weight: 600;")
-        self.scale.setStyleSheet(f"font-weight: 600; font-size: {theme.px(12)}px;")
-        self.note.setStyleSheet(f"color: {theme.text2};")
+        set_type(self.title, theme, 12.5, 600)
+        set_type(self.scale, theme, 12, 600)
+        set_type(self.note, theme, 12, ink=theme.text2)
         for button in self._narrow:
             button.setFixedWidth(theme.px(_BUTTON_PX))
         self.search.setFixedWidth(theme.px(_FIND_PX))
@@ -152,8 +176,28 @@ class TraceControls(QWidget):
         self.search.selectAll()
 
 
+class _Menu(QComboBox):
+    """A menu whose text is elided in its middle where it has no room; Qt's own cuts letters."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        with QStylePainter(self) as painter:
+            painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+            box = self.style().subControlRect(
+                QStyle.ComplexControl.CC_ComboBox,
+                option,
+                QStyle.SubControl.SC_ComboBoxEditField,
+                self,
+            )
+            option.currentText = self.fontMetrics().elidedText(
+                option.currentText, Qt.TextElideMode.ElideMiddle, box.width()
+            )
+            painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 def _menu(texts: Sequence[str], tip: str) -> QComboBox:
-    menu = QComboBox()
+    menu = _Menu()
     menu.addItems(texts)
     set_tip(menu, tip)
     menu.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -166,6 +210,11 @@ def _button(text: str, tip: str, effect: Callable[[], object]) -> QPushButton:
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.clicked.connect(lambda: effect())
     return button
+
+
+def _wide(part: QWidget) -> int:
+    """Width that a part takes, with the gap behind it, px."""
+    return max(part.sizeHint().width(), part.minimumWidth()) + _GAP_PX
 
 
 def _turn(menu: QComboBox, by: int, *, around: bool) -> None:

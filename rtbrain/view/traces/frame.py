@@ -119,7 +119,8 @@ def paint_lanes(painter: QPainter, scene: Scene, plot: QRectF, shared: bool) -> 
         found = scene.pages.detected(scene.page_s, ahead)
         pins = [scene.place(column, cache) for column, _ in found]
         column_px = plot.width() / cache.n_columns
-        _paint_markers(painter, scene, markers, groups, column_px)
+        over = [(place + 0.5) * column_px for place in pins] if shared else []
+        _paint_markers(painter, scene, markers, groups, column_px, over)
         for place in pins:
             box = QRectF(0, 0, theme.px(_PIN_PX), theme.px(_PIN_PX))
             box.moveCenter(QPointF(plot.left() + (place + 0.5) * column_px, detected.center().y()))
@@ -142,15 +143,24 @@ def _paint_markers(
     lane: QRectF,
     groups: list[tuple[int, list[str]]],
     column_px: float,
+    pins: list[float],
 ) -> None:
+    """Paint markers, and their texts where neither the next one nor a pin of this lane is, px."""
     theme = scene.theme
-    ends = [*(place for place, _ in groups), round(lane.width() / column_px)][1:]
-    for (place, texts), end in zip(groups, ends, strict=True):
-        x = lane.left() + (place + 0.5) * column_px
+    lefts = [(place + 0.5) * column_px for place, _ in groups]
+    half = theme.px(_PIN_PX) / 2
+    for x, end, (_, texts) in zip(lefts, [*lefts, lane.width()][1:], groups, strict=True):
         painter.setPen(QPen(QColor(theme.text2), 2))
-        painter.drawLine(QPointF(x, lane.top() + 1), QPointF(x, lane.bottom() - 1))
-        room = QRectF(x + 4, lane.top(), (end - place) * column_px - 7, lane.height())
-        if room.width() > 0:
+        at = lane.left() + x
+        painter.drawLine(QPointF(at, lane.top() + 1), QPointF(at, lane.bottom() - 1))
+        start, stop = x + 4, end - 3
+        for pin in sorted(pins):
+            if pin - half < start + 2 * half:
+                start = max(start, pin + half + 2)
+            else:
+                stop = min(stop, pin - half - 2)
+        if stop > start:
+            room = QRectF(lane.left() + start, lane.top(), stop - start, lane.height())
             paint_text(painter, room, group_text(texts), theme.text, _LEFT)
 
 

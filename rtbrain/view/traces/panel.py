@@ -332,9 +332,7 @@ class TracePanel(QWidget):
         bars = bars_uv(scene, self.canvas.plot)
         kind = controls.chosen_kinds(self._kinds())[0]
         scale = say("signal.a_lane", uv=f"{bars[kind]:g}")
-        for label, text in ((controls.note, shown), (controls.scale, scale)):
-            if label.text() != text:
-                label.setText(text)
+        controls.describe(shown, scale)
 
     def _follow_offsets(self) -> None:
         scene, cache = self.canvas.scene, self.canvas.scene.cache

@@ -2,33 +2,30 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
+from PySide6.QtWidgets import QMenu
 
 from rtbrain.view.icons import paint_icon
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, paint_text, set_tip
+from rtbrain.view.theme import Foot, Theme, paint_text, set_tip
 from rtbrain.view.traces.bad import BadContact
 
-_HEIGHT_PX, _ICON_PX, _PAD_PX, _GAP_PX, _NAME_GAP_PX = 26, 13, 10, 16, 5
+_ICON_PX, _PAD_PX, _GAP_PX, _NAME_GAP_PX = 13, 10, 16, 5
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-class BadStrip(QWidget):
+class BadStrip(Foot):
     """Bad contacts with their reasons; a click lists all, and a click there shows one."""
 
     chosen = Signal(str)
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__()
-        self._theme = theme
+        super().__init__(theme)
         self.bad: Sequence[BadContact] = ()
         self._n_all, self._checked = 0, False
         self.shown: list[str] = []  # as painted
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
     def show_bad(self, bad: Sequence[BadContact], n_all: int, *, checked: bool) -> None:
         """Show the bad ones of so many contacts; `checked`: a decoder judges them."""
@@ -36,16 +33,6 @@ class BadStrip(QWidget):
             self.bad, self._n_all, self._checked = bad, n_all, checked
             set_tip(self, "\n".join(map(str, bad)))
             self.update()
-
-    def restyle(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self.updateGeometry()
-        self.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """One line."""
-        return QSize(100, self._theme.px(_HEIGHT_PX))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """List all bad contacts."""
@@ -77,7 +64,6 @@ class BadStrip(QWidget):
         icon = QRectF(_PAD_PX + 1, (self.height() - side) / 2 + 0.5, side, side)
         line = QRectF(icon.right() + 8, 1, 0, self.height() - 1)
         line.setRight(self.width() - _PAD_PX)
-        self._paint_right(painter, line)
         if not self.bad:
             paint_icon(painter, icon, "fine" if self._checked else "unchecked", theme)
             said = say("signal.none_bad", n_all=self._n_all)
@@ -92,6 +78,11 @@ class BadStrip(QWidget):
             names.horizontalAdvance(bad.name) + reasons.horizontalAdvance(bad.reason) + gaps
             for bad in self.bad
         ]
+        left_out = say("signal.left_out") if self._checked else ""
+        needed = reasons.horizontalAdvance(left_out)
+        if left_out and sum(widths) + needed <= line.width():  # names and reasons go first
+            painter.setFont(theme.font(12))
+            paint_text(painter, line, left_out, theme.text2, _RIGHT)
         fitting = self._n_fitting(widths, line.width(), reasons)
         for bad in self.bad[:fitting]:
             self._paint(painter, line, bad.name, 600, gap=_NAME_GAP_PX)
@@ -108,14 +99,6 @@ class BadStrip(QWidget):
         while n < len(widths) and sum(widths[: n + 1]) <= room:
             n += 1
         return n
-
-    def _paint_right(self, painter: QPainter, line: QRectF) -> None:
-        """Say at the right end what becomes of bad contacts; shortens the line by it."""
-        if not self.bad or not self._checked:
-            return
-        painter.setFont(self._theme.font(12))
-        needed = paint_text(painter, line, say("signal.left_out"), self._theme.text2, _RIGHT)
-        line.setRight(line.right() - needed - _GAP_PX)
 
     def _paint(
         self,

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QImage, QPainter
 
 from rtbrain.view.alarms.conditions import Situation, conditions
 from rtbrain.view.health.cells import Cell
 from rtbrain.view.health.line import LineText, StatusLine
-from rtbrain.view.health.pill import pill_words
+from rtbrain.view.health.pill import paint_pill, pill_words
 from rtbrain.view.health.recorder import Recording
 from rtbrain.view.health.sentence import fit_sentence
-from rtbrain.view.theme import DARK, LIGHT, large
+from rtbrain.view.theme import DARK, LIGHT, contrast, large
 
 NAME = "a-stream-of-the-ward-with-a-name-of-forty"
 CELLS = (
@@ -203,3 +203,24 @@ def test_in_large_type_no_cell_is_painted_over_the_clock(line, recording):
     made.grab()
     boxed = list(placed.values())
     assert all(any(b.left() <= x and end <= b.right() for b in boxed) for x, end in ends)
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
+@pytest.mark.parametrize("state", STATES)
+def test_each_pill_has_an_edge_on_the_line(qtbot, state, theme):
+    picture = QImage(260, 44, QImage.Format.Format_RGB32)
+    picture.fill(QColor(theme.bg2))
+    with QPainter(picture) as painter:
+        right = paint_pill(painter, 8, 22, state, theme)
+    column = [picture.pixelColor(round(right / 2), y).name() for y in range(22)]
+    edge = next(y for y, colour in enumerate(column) if colour != theme.bg2)
+    strongest = max(contrast(colour, theme.bg2) for colour in column[edge : edge + 3])
+    assert strongest >= 3
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=lambda theme: theme.name)
+def test_a_yellow_line_has_edges_on_the_window(line, theme):
+    alarm = conditions(Situation(100.0, signal="amp", decode_age_s=1.9))[0]
+    picture = line(theme=theme, alarm=alarm).picture
+    for y in (0, 43):
+        assert contrast(picture.pixelColor(1270, y).name(), theme.bg1) >= 3

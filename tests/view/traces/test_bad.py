@@ -4,7 +4,9 @@ import pytest
 
 from rtbrain.marks import OPERATOR_MARK
 from rtbrain.signal.quality_rules import QUALITY_REASONS
+from rtbrain.view.texts import say
 from rtbrain.view.theme import DARK
+from rtbrain.view.traces import strip as strip_module
 from rtbrain.view.traces.bad import BadContacts, duration_text, is_by_hand, reason_text
 from rtbrain.view.traces.strip import BadStrip
 
@@ -85,3 +87,21 @@ def test_contacts_that_nobody_checks_are_not_called_good(qtbot):
     assert strip_of(qtbot, 0, 950, checked=False).shown == [
         "contacts are checked while a decoder runs"
     ]
+
+
+def test_names_and_reasons_go_before_the_hint_at_the_end(qtbot, monkeypatch):
+    texts = []
+    paint = strip_module.paint_text
+    monkeypatch.setattr(strip_module, "paint_text", lambda *a: texts.append(a[2]) or paint(*a))
+    strip = BadStrip(DARK)
+    qtbot.addWidget(strip)
+    contacts = BadContacts()
+    contacts.list(("LA3", "RB2"), {}, 0.0, checked=True)
+    listed = contacts.list(("LA3", "RB2"), {"LA3": "flat", "RB2": "mains"}, 12.0, checked=True)
+    strip.show_bad(listed, 32, checked=True)
+    for width, is_hinted in ((600, True), (320, False)):
+        strip.resize(width, 26)
+        texts.clear()
+        strip.grab()
+        assert strip.shown[1:] == ["LA3", "flat", "RB2", "mains"]
+        assert (say("signal.left_out") in texts) is is_hinted

@@ -9,6 +9,7 @@ import pytest
 from rtbrain.stream.lsl.decodes import ReceivedDetection
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
+from rtbrain.view.traces import frame
 from rtbrain.view.traces.frame import placed_labels
 from rtbrain.view.traces.panel import TracePanel
 from tests.conftest import brain_like, montage_of
@@ -206,3 +207,22 @@ def test_a_detection_is_a_pin_in_its_lane_at_its_time(panel):
     lane = whole(panel.canvas)[: int(plot.top()), int(plot.left()) :]
     where = np.flatnonzero(has(lane, DARK.accent).any(axis=0))
     assert where.mean() / plot.width() == pytest.approx(0.2, abs=0.01)
+
+
+def test_in_a_shared_lane_no_pin_lies_on_the_text_of_a_marker(qtbot, session, monkeypatch):
+    panel = shown(qtbot, TracePanel(session, DARK, chain_of))
+    panel.window().resize(1024, 700)
+    play(panel, n_samples=2560)
+    now = panel.canvas.scene.pages.t_newest
+    found = (ReceivedDetection(now - 1.98, "speech"), ReceivedDetection(now - 1.0, "speech"))
+    panel.take(SessionUpdate(now, markers=((now - 2.0, "speech" * 40),), detections=found))
+    texts, pins = [], []
+    monkeypatch.setattr(frame, "paint_text", lambda p, box, text, *_: texts.append((text, box)))
+    monkeypatch.setattr(frame, "paint_icon", lambda p, box, *_: pins.append(box))
+    panel.draw(now)
+    panel.canvas.grab()
+    assert panel.canvas.shares_lane
+    boxes = [box for text, box in texts if text.startswith("speech")]
+    assert len(boxes) == 1
+    assert len(pins) == 2
+    assert not any(box.intersects(pin) for box in boxes for pin in pins)
