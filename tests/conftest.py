@@ -1,12 +1,13 @@
 """Fixtures for all: brain-like signals, the reference folder, an isolated LSL."""
 
+import gc
 import itertools
 import os
 import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,19 @@ pytest_plugins = [] if NO_QT else ["pytestqt.plugin"]
 collect_ignore_glob = (
     ["view/*", "console/*", "apps/test_view*.py", "apps/test_cue.py"] if NO_QT else []
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the garbage of a test of windows go in this thread: in another one Qt may crash."""
+    if "qtbot" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect(1)
+        gc.enable()
 
 
 def pytest_report_header() -> str:

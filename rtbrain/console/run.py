@@ -13,7 +13,7 @@ from rtbrain.console.sole import sole_console
 from rtbrain.console.window import SessionWindow
 from rtbrain.processes import handle_end
 from rtbrain.view.marks import MarkOutlet, window_identity
-from rtbrain.view.run import limit_malloc_arenas
+from rtbrain.view.run import collect_garbage_here, limit_malloc_arenas
 
 _ANSWER_S = 3.0
 _SIZE_PX = (1280, 800)
@@ -31,7 +31,7 @@ def run_session(folder: Path, *, theme: str | None = None, tour: bool = False) -
     limit_malloc_arenas()
     application = QApplication.instance() or QApplication([sys.argv[0]])
     doorbell = _Doorbell()
-    with sole_console(folder, doorbell.ring) as sole:
+    with sole_console(folder, doorbell.ring) as sole, collect_garbage_here():
         if not sole:
             return False
         settings = QSettings("rtbrain", "session")

@@ -1,9 +1,10 @@
 """Runs the window until it is closed, or until a picture of it is saved."""
 
 import ctypes
+import gc
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from rtbrain.view.traces.panel import BuildChain
 from rtbrain.view.window import MainWindow
 
 _M_ARENA_MAX = -8  # glibc's malloc.h
-_CHOICE_EVERY_MS = 200
+_CHOICE_EVERY_MS, _GARBAGE_EVERY_MS = 200, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def run_window(
         else:
             folder = stack.enter_context(scratch_folder("rtbrain-view-"))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
+        stack.enter_context(collect_garbage_here())
         session = ViewSession(
             stream=stream, decode=decode, source_id=source_id, markers=markers, scale=scale
         )
@@ -162,6 +164,27 @@ def what_is_missing(feeds: Sequence[StreamHealth], stream: str | None, after_s: 
         absent = f"{what} was not found within {after_s:g} s: start its sender{lsl_scope_hint()}"
         return signal.problem or absent
     return f"{what} is there and sent no sample within {after_s:g} s: start its amplifier"
+
+
+@contextmanager
+def collect_garbage_here() -> Iterator[None]:
+    """Within, Python looks for garbage in this thread alone, now and then; needs an application.
+
+    By itself it does so in whichever thread makes objects, and Qt's may crash where another thread
+    than their own deletes them.
+    """
+    gc.collect()
+    gc.freeze()  # what libraries made is looked through no more
+    gc.disable()
+    timer = QTimer(interval=_GARBAGE_EVERY_MS)
+    timer.timeout.connect(lambda: gc.collect())
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.stop()
+        gc.enable()
+        gc.unfreeze()
 
 
 def limit_malloc_arenas() -> None:

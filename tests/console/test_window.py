@@ -1,6 +1,5 @@
 """The frame of the console: steps, actions, questions and errors, with pages made for the test."""
 
-import gc
 import json
 
 import pytest
@@ -30,8 +29,6 @@ def window(qtbot, tmp_path):
     made.show()
     yield made
     made.leave()
-    del made
-    gc.collect()  # here, and not in a thread of a later test
 
 
 def test_alt_and_a_number_show_each_step(qtbot, window):

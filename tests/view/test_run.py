@@ -3,10 +3,12 @@
 import ctypes
 import subprocess
 import sys
+import threading
 
 import pytest
+from pytestqt.qtbot import QtBot
 
-from rtbrain.view.run import what_is_missing
+from rtbrain.view.run import collect_garbage_here, what_is_missing
 from tests.view.stub import feed
 
 # malloc_info writes a <heap> an arena; the blocks are too large for a thread's own cache.
@@ -63,3 +65,26 @@ def test_a_picture_without_the_signal_that_was_named_says_what_is_missing() -> N
     assert "sent no sample within 7 s" in silent
     refused = feed("signal", "absent", problem="stream 'amp' has no regular rate")
     assert "no regular rate" in what_is_missing([refused, decodes], "amp", 7)
+
+
+def test_garbage_goes_in_the_thread_of_the_window_whichever_thread_makes_objects(
+    qtbot: QtBot,
+) -> None:
+    ended_in: list[int] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            ended_in.append(threading.get_ident())
+
+    made: list[list[int]] = []
+    with collect_garbage_here():
+        Cycle()
+        worker = threading.Thread(target=lambda: made.extend([] for _ in range(100_000)))
+        worker.start()
+        worker.join()
+        assert ended_in == []
+        qtbot.waitUntil(lambda: bool(ended_in), timeout=30_000)
+    assert ended_in == [threading.get_ident()]
