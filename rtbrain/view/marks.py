@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from uuid import uuid4
 
 import pylsl
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -174,6 +174,7 @@ class OperatorMarks:
     def ask(self) -> None:
         """Open a dialog for a text, and send it as a mark when it is confirmed."""
         dialog = QInputDialog(self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setWindowTitle("Mark")
         dialog.setLabelText("Text of the mark")
         dialog.textValueSelected.connect(self.send)
@@ -189,6 +190,7 @@ class OperatorMarks:
 def mark_labels_dialog(labels: MarkLabels, parent: QWidget | None = None) -> QDialog:
     """Dialog that changes the texts of F1 to F8, not yet shown."""
     dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle("Texts of F1 to F8")
     form = QFormLayout(dialog)
     fields = [QLineEdit(text) for text in labels]

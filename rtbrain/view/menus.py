@@ -101,6 +101,7 @@ class KeysDialog(QDialog):
         self, labels: list[str], more: list[tuple[str, str]], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Keys")
         rows = [(key.keys, key.tip) for key in KEYS]
         rows += [(f"F{number}", f"Mark: {text}") for number, text in enumerate(labels, 1)]
@@ -294,6 +295,7 @@ def about_dialog(parent: QWidget | None = None) -> QMessageBox:
     """Message box with versions and conditions of use, not yet shown."""
     listed = "\n".join(f"{name} {version}" for name, version in versions().items())
     box = QMessageBox(parent)
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setWindowTitle("About rtbrain")
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"{say('frame.research')} {say('frame.not_for')}\n\n{listed}")

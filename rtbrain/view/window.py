@@ -114,8 +114,7 @@ class MainWindow(QMainWindow):
 
     def show_message(self, text: str) -> None:
         """Show a message beside the menus for some seconds, and add it to the log."""
-        if text:
-            self.alarms.note("mark", text)
+        self.alarms.note("mark", text)
         self.menus.message.setText(text)
         self._forget.start()
 
@@ -147,7 +146,7 @@ class MainWindow(QMainWindow):
         self.line = StatusLine(self._theme)
         self.line.seen.connect(self._see)
         self.line.turned.connect(self.alarms.turn)
-        self.log = TextDialog(say("log.title"), self)
+        self.log = TextDialog(say("log.title"), self, grows=True)
         self.details = TextDialog(say("details.title"), self)
         self.strip = OriginStrip(self, self._theme)
         self.tabs = QTabBar(area, drawBase=False)
@@ -170,7 +169,7 @@ class MainWindow(QMainWindow):
         self.sign = plain_label(parent=area, alignment=Qt.AlignmentFlag.AlignCenter)
         self.sign.hide()
         self._forget = QTimer(self, singleShot=True, interval=_MESSAGE_MS)
-        self._forget.timeout.connect(lambda: self.show_message(""))
+        self._forget.timeout.connect(lambda: self.menus.message.setText(""))
 
     def _place(self) -> None:
         """Put every widget in its place."""
@@ -288,7 +287,8 @@ class MainWindow(QMainWindow):
         # Qt paints before this timer fires. It is set first so that drawing continues whatever
         # fails: a frozen picture would look live.
         self._painted.start()
-        self.draw_all(lsl_clock())
+        if not self.isMinimized():
+            self.draw_all(lsl_clock())
 
     def _schedule_draw(self) -> None:
         took_s = time.monotonic() - self._began

@@ -140,6 +140,19 @@ def test_the_list_of_keys_fits_the_window(window: MainWindow, large: bool) -> No
     dialog.deleteLater()
 
 
+def test_a_minimized_window_takes_what_comes_and_draws_nothing(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, taken = [], []
+    monkeypatch.setattr(window, "draw_all", drawn.append)
+    monkeypatch.setattr(window, "take", taken.append)
+    window.showMinimized()
+    qtbot.waitUntil(lambda: len(taken) > 10, timeout=20_000)
+    assert not drawn
+    window.showNormal()
+    qtbot.waitUntil(lambda: bool(drawn), timeout=20_000)
+
+
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     qtbot: QtBot, window: MainWindow, session: Playing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ class ConsoleMenus:
         self.labels = MarkLabels(settings)
         self.actions: dict[str, QAction] = {}
         self.keys = TextDialog(say("session.menu.keys"), window)
-        self.log = TextDialog(say("log.title"), window)
+        self.log = TextDialog(say("log.title"), window, grows=True)
         self.research = ResearchOnly()
         mine: dict[str, Callable[[], object]] = {
             "keys": self._show_keys,

@@ -15,10 +15,14 @@ _WIDTH_PX, _HEIGHT_PX = 720, 420
 
 
 class TextDialog(QDialog):
-    """A text that is shown anew as it changes, and can be selected and copied."""
+    """A text that is shown anew as it changes, and can be selected and copied.
 
-    def __init__(self, title: str, parent: QWidget) -> None:
+    One that `grows` is shown from its end on, and scrolled on where that is in sight.
+    """
+
+    def __init__(self, title: str, parent: QWidget, *, grows: bool = False) -> None:
         super().__init__(parent)
+        self._grows = grows
         self.setWindowTitle(title)
         self.setModal(False)
         self.resize(_WIDTH_PX, min(_HEIGHT_PX, parent.height()))
@@ -38,13 +42,14 @@ class TextDialog(QDialog):
             self.show()
 
     def show_text(self, text: str) -> None:
-        """Show a text; one that only grew is scrolled on where its end was in sight."""
-        if not self.isVisible() or text == self.body.toPlainText():
+        """Show a text, unless a part of the one that is shown is selected, to be copied."""
+        selects = self.body.textCursor().hasSelection()
+        if not self.isVisible() or selects or text == self.body.toPlainText():
             return
         bar = self.body.verticalScrollBar()
         at, at_end = bar.value(), bar.value() == bar.maximum()
         self.body.setPlainText(text)
-        bar.setValue(bar.maximum() if at_end else at)
+        bar.setValue(bar.maximum() if self._grows and at_end else at)
 
 
 def log_lines(lines: Sequence[LogLine]) -> str:
