@@ -212,11 +212,9 @@ class SessionWindow(QMainWindow):
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""
         self.theme = theme
-        self.setStyleSheet(
-            style_sheet(theme)
-            + f"#title {{ font-size: {theme.px(20)}px; font-weight: 700; }}"
-            + f"#intro {{ color: {theme.text2}; }}"
-        )
+        own = f"#title {{ font-size: {theme.px(20)}px; }} #intro {{ color: {theme.text2}; }}"
+        self.setStyleSheet(f"{style_sheet(theme)} {own}")
+        self._title.setFont(theme.font(20, 700))  # its weight is in no style sheet
         for page in self.pages.values():
             page.restyle(theme)
         self.tour.restyle(theme)
@@ -326,7 +324,8 @@ class SessionWindow(QMainWindow):
         self.live = self._connect(**wanted) if wanted else None
         self.watch.read(self.live)
         if self.small is not None:
-            self.small.hide()
+            self._foot.removeWidget(self.small)
+            self.small.deleteLater()
         self.small = None if self.live is None else SmallSignal(self.live, self.theme)
         if self.small is not None:
             self._foot.insertWidget(0, self.small)

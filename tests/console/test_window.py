@@ -12,6 +12,7 @@ from rtbrain.console.folder import Session, UsedStream
 from rtbrain.console.page import STEPS, Action, BrokenPage
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
+from rtbrain.view.traces.small import SmallSignal
 from tests.console.fitting.reports import add_decoder
 from tests.console.stub import Runs, Streams
 
@@ -56,7 +57,7 @@ def test_the_keyboard_is_in_the_page_after_each_step(qtbot, window):
     assert not has_none
 
 
-def test_streams_are_opened_when_a_signal_is_chosen_and_again_for_another(window):
+def test_streams_are_opened_when_a_signal_is_chosen_and_again_for_another(qtbot, window):
     window.poll()
     assert not Streams.made
     window.session.change(streams=(UsedStream(name="amp", source_id="x", role="signal"),))
@@ -73,6 +74,7 @@ def test_streams_are_opened_when_a_signal_is_chosen_and_again_for_another(window
     window.poll()
     assert Streams.made[0].closed
     assert (Streams.made[1].named["stream"], Streams.made[1].named["markers"]) == ("amp-2", "task")
+    qtbot.waitUntil(lambda: window.findChildren(SmallSignal) == [window.small])  # and not both
 
 
 def test_an_action_has_a_button_and_a_key_and_says_in_one_line_why_it_failed(qtbot, window):

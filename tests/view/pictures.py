@@ -148,12 +148,14 @@ class Staged:
                 rows = slice(rows.start + gap, rows.stop)
             stamps = NOW - PAGE_S + np.arange(rows.start, rows.stop) / SFREQ_HZ
             chunk, gap = Chunk(signal[:, rows], stamps, rows.start, gap), 0
+            marks = self._marks(start)
             update = SessionUpdate(
                 now,
                 (chunk,),
                 self._decodes(start),
                 self._events() if second == 0 else (),
-                self._marks(start),
+                marks,
+                marker_streams=("task-triggers",) * len(marks),
                 new_montage=second == 0,
                 detections=self._detections(start),
                 recorder_events=self._recorder(now),

@@ -20,7 +20,7 @@ from rtbrain.config.flags import join_names, names_of
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.learn.cue_plan import ScreenPlan
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, plain_label
+from rtbrain.view.theme import Theme, fill, plain_label, set_type
 
 _COLUMNS = 4
 
@@ -72,8 +72,8 @@ class PlanPanel(QFrame):
         fill(head, self._head, self._note, margins=(14, 8, 14, 2), spacing=10)
         head.addStretch(1)
         head.addWidget(self._ends)
-        for label, name in ((self._head, "head"), (self._note, "quiet"), (self._ends, "quiet")):
-            label.setObjectName(name)
+        for label in (self._note, self._ends):
+            label.setObjectName("quiet")
         self._head.setText(say("calibrate.plan.title"))
         fill(QVBoxLayout(self), head, self._grid, margins=(1, 1, 1, 1))
         self.fields["order"].setReadOnly(True)
@@ -115,10 +115,10 @@ class PlanPanel(QFrame):
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""
         self.theme, px = theme, theme.px
+        set_type(self._head, theme, 12.5, 600)
         self.setStyleSheet(f"""
             #plan {{ background: {theme.bg0}; border: 1px solid {theme.line}; border-radius: 3px; }}
             #plan QLabel, #plan QWidget {{ background: transparent; }}
-            #head {{ font-size: {px(12.5)}px; font-weight: 600; }}
             #quiet {{ color: {theme.text2}; font-size: {px(12)}px; }}
             #plan QLineEdit, #plan QComboBox {{ font-size: {px(13)}px; font-weight: 600; }}
             #plan QLineEdit[readOnly="true"], #plan QComboBox:disabled

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QComboBox,
@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QVBoxLayout,
-    QWidget,
 )
 
 from rtbrain.console.folder import Session
@@ -25,7 +24,7 @@ from rtbrain.console.review.results import clock, files_of, happenings, key_figu
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.view.icons import icon_pixmap
 from rtbrain.view.texts import say
-from rtbrain.view.theme import Theme, fill, plain_label
+from rtbrain.view.theme import Theme, fill, plain_label, set_type
 
 _LOOK_EVERY_S = 1.0
 _OTHER_DECODER = "was sent by decoder"
@@ -61,8 +60,9 @@ class ReviewPage(Page):
         fill(top, plain_label(say("review.which")), self.runs, spacing=8)
         fill(out, plain_label(say("review.bids_folder")), self.out, stretched=self.out, spacing=8)
         left, right = QVBoxLayout(), QVBoxLayout()
-        fill(left, _head(say("review.happened")), self.happened, spacing=4)
-        fill(right, _head(say("review.files")), self.files, out, spacing=4)
+        self._heads = [plain_label(say(f"review.{name}")) for name in ("happened", "files")]
+        fill(left, self._heads[0], self.happened, spacing=4)
+        fill(right, self._heads[1], self.files, out, spacing=4)
         for side, share in ((left, 3), (right, 2)):
             below.addLayout(side, share)
         below.setSpacing(12)
@@ -101,6 +101,8 @@ class ReviewPage(Page):
         """Adopt another theme."""
         super().restyle(theme)
         self.plot.restyle(theme)
+        for head in self._heads:
+            set_type(head, theme, 12.5, 600)
         for card in self.cards:
             card.restyle(theme)
         self._shown = None
@@ -290,12 +292,6 @@ class ReviewPage(Page):
     def _open_report(self) -> None:
         if self._run is not None:
             open_in_desktop(self._report_of(self._run).with_suffix(".html"))
-
-
-def _head(text: str) -> QWidget:
-    label = plain_label(text)
-    label.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    return label
 
 
 def _label(code: str, prefix: str) -> str:

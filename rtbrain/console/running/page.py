@@ -99,7 +99,7 @@ class RunPage(Page):
                 row.addWidget(widget, share)
             row.setSpacing(16)
         column = QVBoxLayout(self)
-        fill(column, spacing=14)
+        fill(column, margins=(0, 10, 0, 0), spacing=14)
         column.addLayout(top, 42)
         column.addLayout(below, 58)
         self._least()

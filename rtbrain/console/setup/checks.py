@@ -89,6 +89,8 @@ class _Row(QFrame):
         first, words = QHBoxLayout(), QVBoxLayout()
         fill(first, self._name, self._finding, stretched=self._finding, spacing=5)
         fill(words, first, self._advice, spacing=1)
+        words.insertStretch(0, 1)  # so that a finding is in line with its name
+        words.addStretch(1)
         self._row = QGridLayout(self)
         self._row.addWidget(self._icon, 0, 0)
         self._row.addLayout(words, 0, 1)

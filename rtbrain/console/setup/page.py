@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from rtbrain.check.doctor.checks import Check, Expected, Fix
@@ -236,6 +237,7 @@ class SetupPage(Page):
 
     def _ask_recording(self) -> None:
         dialog = QFileDialog(self, say("setup.ways.recording"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda path: self._do(lambda: self.replay(Path(path))))
         dialog.open()
@@ -254,6 +256,7 @@ class SetupPage(Page):
 
     def _ask_folder(self) -> None:
         dialog = QFileDialog(self, say("setup.ways.folder"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.fileSelected.connect(lambda path: self._do(lambda: open_console(Path(path))))
         dialog.open()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QPaintEvent, QResizeEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QStyle,
     QStyleOptionComboBox,
-    QStylePainter,
     QWidget,
 )
 
@@ -180,11 +179,11 @@ class _Menu(QComboBox):
     """A menu whose text is elided in its middle where it has no room; Qt's own cuts letters."""
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        option = QStyleOptionComboBox()
+        option, style = QStyleOptionComboBox(), self.style()
         self.initStyleOption(option)
-        with QStylePainter(self) as painter:
-            painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-            box = self.style().subControlRect(
+        with QPainter(self) as painter:
+            style.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option, painter, self)
+            box = style.subControlRect(
                 QStyle.ComplexControl.CC_ComboBox,
                 option,
                 QStyle.SubControl.SC_ComboBoxEditField,
@@ -193,7 +192,7 @@ class _Menu(QComboBox):
             option.currentText = self.fontMetrics().elidedText(
                 option.currentText, Qt.TextElideMode.ElideMiddle, box.width()
             )
-            painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+            style.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option, painter, self)
 
 
 def _menu(texts: Sequence[str], tip: str) -> QComboBox:
