@@ -25,7 +25,7 @@ from rtbrain.config.flags import (
 )
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
-from rtbrain.learn.fit.inputs import STAGES
+from rtbrain.learn.fit.front_end.recipes import stages_of
 from rtbrain.learn.fit.run import fit_decoder
 from rtbrain.learn.report.score_table import report_tables
 from rtbrain.recording.playing import print_note
@@ -125,7 +125,7 @@ def command(
     console = Console()
     started = time.monotonic()
     with show_progress(console) as bars:
-        on_progress = JsonProgress(STAGES) if progress_json else bars
+        on_progress = JsonProgress(stages_of(settings)) if progress_json else bars
         decoder = fit_decoder(
             settings.recordings, settings, on_progress=on_progress, on_note=print_note
         )

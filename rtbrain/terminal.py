@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,47 +43,57 @@ class JsonProgress:
     """Callback that prints progress for machines, a line of JSON per second at most, on stderr.
 
     ``{"stage": "folds", "done": 3, "total": 5, "elapsed_s": 12.1, "left_s": 31.0}``. `stages` are
-    those of the whole work in order: how long each usually takes beside the others, and the words
-    that begin each piece of it. What is to come is reckoned by the pace of what has been.
+    those of the whole work in order, each of one or more pieces: the words that one begins with,
+    and how long it usually takes beside the others. What is to come is reckoned by the pace of what
+    has been, of a piece under way more and more by its own; a piece may be left out.
     """
 
     def __init__(
         self,
-        stages: Mapping[str, tuple[float, Sequence[str]]],
+        stages: Mapping[str, Mapping[str, float]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stages, self._clock = stages, clock
-        self._began = self._stage_began = self._last = clock()
-        self._stage, self._due = next(iter(stages)), -math.inf
+        self._pieces = [(name, *one) for name, pieces in stages.items() for one in pieces.items()]
+        self._clock = clock
+        self._began = self._piece_began = self._last = clock()
+        self._at, self._before, self._due = 0, 0.0, -math.inf
 
     def __call__(self, done: float, total: float, what: str) -> None:
         """Take a piece of work that is done."""
         now = self._clock()
-        for name, (_, words) in self._stages.items():
-            if what.startswith(tuple(words)) and name != self._stage:
-                self._stage, self._stage_began, self._due = name, self._last, -math.inf
+        for number, (_, words, _) in enumerate(self._pieces):
+            if what.startswith(words) and number != self._at:
+                self._before += self._pieces[self._at][2]
+                self._at, self._piece_began, self._due = number, self._last, -math.inf
+                break
         self._last = now
         if now < self._due and done < total:
             return
         self._due = now + 1.0
         line = {
-            "stage": self._stage,
+            "stage": self._pieces[self._at][0],
             "done": done,
             "total": total,
             "elapsed_s": round(now - self._began, 1),
-            "left_s": round(self._left_s(now, done / (total or 1)), 1),
+            "left_s": round(self._left_s(now, _share(done / (total or 1), what)), 1),
         }
         print(json.dumps(line), file=sys.stderr, flush=True)
 
     def _left_s(self, now: float, share: float) -> float:
-        usual = [usual for usual, _ in self._stages.values()]
-        at = list(self._stages).index(self._stage)
-        in_stage_s = now - self._stage_began
-        if at:
-            pace = (self._stage_began - self._began) / sum(usual[:at])
-        else:
-            pace = in_stage_s / (usual[0] * max(share, 1e-3))
-        return max(0.0, pace * usual[at] - in_stage_s) + pace * sum(usual[at + 1 :])
+        usual = self._pieces[self._at][2]
+        to_come = sum(one for _, _, one in self._pieces[self._at + 1 :])
+        pace = (now - self._began) / (self._before + usual * max(share, 1e-3))
+        of_piece = (now - self._piece_began) + (1 - share) * pace * usual
+        return (1 - share) * of_piece + pace * to_come
+
+
+def _share(share: float, what: str) -> float:
+    """Share of a piece that is done, of one that is ``... 2 of 3`` and itself so far."""
+    numbers = re.search(r"(\d+) of (\d+)$", what)
+    if numbers is None:
+        return share
+    number, n = map(int, numbers.groups())
+    return (number - 1 + share) / max(n, 1)
 
 
 def table(

@@ -17,6 +17,7 @@ from rtbrain.learn.fit.front_end.names import (
     possible_references,
 )
 from rtbrain.learn.fit.front_end.passes import wide_recipe
+from rtbrain.learn.fit.inputs import STAGES
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.types import Montage
 
@@ -97,6 +98,19 @@ def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
             f"training and test would share samples: lengthen it, or leave it out{others}"
         )
     return embargo or max(length_s, LEAST_EMBARGO_S) + SETTLING_S
+
+
+def stages_of(settings: FitSettings) -> dict[str, dict[str, float]]:
+    """Stages of a fit, with those pieces that its settings do not leave out."""
+    absent = set() if _is_searched(settings) else {"front ends", "chosen front ends"}
+    if not settings.detect:
+        absent |= {"held-out decodes", "thresholds"}
+    if settings.tune != "popt":
+        absent.add("tuning PopT")
+    return {
+        name: {words: usual for words, usual in pieces.items() if words not in absent}
+        for name, pieces in STAGES.items()
+    }
 
 
 def _is_searched(settings: FitSettings) -> bool:
