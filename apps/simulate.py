@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rtbrain.check.faults.faulty_outlet import hear_markers, stream_patient
+from rtbrain.check.faults.faulty_outlet import receive_markers, stream_patient
 from rtbrain.check.faults.grammar import FAULT_KINDS, parse_fault
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
@@ -108,7 +108,7 @@ def command(
     with ExitStack() as stack:
         follower = None
         if follow is not None:
-            follower = Follower(who, stack.enter_context(hear_markers(follow)))
+            follower = Follower(who, stack.enter_context(receive_markers(follow)))
         # A piece's length decides nothing but how often samples leave: the nearest whole one will
         # do.
         source = SyntheticSource(

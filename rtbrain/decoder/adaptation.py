@@ -65,7 +65,7 @@ class Adaptation:
         self._reason = ""
         self._due = time.monotonic() + SAVE_EVERY_S
 
-        self.hear, self.forget_labels = self.readout.hear, self.readout.forget_labels
+        self.pull_labels, self.forget_labels = self.readout.pull_labels, self.readout.forget_labels
 
     def __call__(self, item: Embedding) -> Decode:
         """Decode one embedding, and write a version if that is due."""

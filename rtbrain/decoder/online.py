@@ -168,7 +168,7 @@ class SupervisedReadout:
         self._gain = np.zeros_like(self._seen)  # hits, or squared error, better than the frozen one
         self._square = self._mean = 0.0  # of the targets
 
-    def hear(self, timeout_s: float) -> list[tuple[float, str]]:
+    def pull_labels(self, timeout_s: float) -> list[tuple[float, str]]:
         """Markers that arrived since the last call: for whoever else needs them."""
         self._listen(timeout_s)
         found, self._unheard = self._unheard, []

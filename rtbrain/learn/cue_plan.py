@@ -155,8 +155,8 @@ class ScreenPlan(CuePlan):
             low, high = self.middle_s * (1 - _RANDOM), self.middle_s * (1 + _RANDOM)
             raise ValueError(
                 f"duration_s: cues of {self.duration_s[0]:g} to {self.duration_s[1]:g} s come at a "
-                f"strict pace, by which chance cannot be told: expected {low:.3g} to {high:.3g} s "
-                "or wider"
+                f"strict pace, by which chance cannot be estimated: expected {low:.3g} to "
+                f"{high:.3g} s or wider"
             )
         if unknown := [name for name in self.looks if name not in self.classes]:
             raise ValueError(f"looks: {unknown[0]!r} is none of {', '.join(self.classes)}")

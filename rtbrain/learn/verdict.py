@@ -22,7 +22,7 @@ LEAST_SUBJECTS = 6  # to call one decoder better than another
 LARGE_ORDER, LARGE_OVERLAP = 0.1, 0.2
 _REST_SHARE = 0.6
 _ADVICE = 20  # more blocks of each class
-FIXED_PACE = "cues come at a fixed pace: chance cannot be told."
+FIXED_PACE = "cues come at a fixed pace: chance cannot be estimated."
 OVERLAPPING = "Shifted labels overlap the true ones: the band is not chance."
 
 Answer = Literal["yes", "not shown", "not enough data"]

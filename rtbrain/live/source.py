@@ -235,7 +235,7 @@ def adapted(
         return decoder, markers
     readout = Adaptation(bundle, settings.bundle, decoder[1], markers, on_event)
     stack.callback(readout.close)
-    return (decoder[0], readout), readout.hear
+    return (decoder[0], readout), readout.pull_labels
 
 
 def _events_of(stimulation: StimulationSettings, codes: Markers) -> Markers:

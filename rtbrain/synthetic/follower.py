@@ -16,14 +16,14 @@ class Follower:
 
     Parameters
     ----------
-    heard : callable
+    cues : callable
         Markers since the last call. Those of the patient's classes begin them, others of a cue
         screen end them; a cue is followed from the next second of signal on, like a reaction.
         That of the screen's own end is the last.
     """
 
-    def __init__(self, patient: Patient, heard: Callable[[], Iterable[str]]) -> None:
-        self.patient, self._heard = patient, heard
+    def __init__(self, patient: Patient, cues: Callable[[], Iterable[str]]) -> None:
+        self.patient, self._cues = patient, cues
         self._starts, self._states = [0], [0]
 
     @property
@@ -34,7 +34,7 @@ class Follower:
     def activation(self, first_sample: int, n_samples: int) -> Floats:
         """As `Patient.activation`, of samples that follow one another."""
         classes = self.patient.classes
-        for text in self._heard():
+        for text in self._cues():
             if text in classes:
                 self._change(first_sample, classes.index(text))
             elif text.startswith(SCREEN_MARKER):

@@ -100,7 +100,7 @@ def test_markers_of_others_that_stop_are_no_alarm_where_the_cue_screen_gives_the
 def test_a_decoder_that_others_have_ended_is_said_and_one_that_was_asked_to_end_is_not(watch):
     job = with_job(watch, "decoder", "decode")
     job.end(0)
-    assert watch.news([job]) == ["A decoder has ended, and nobody here has asked for that."]
+    assert watch.news([job]) == ["A decoder has ended; nobody here ended it."]
     job.stopping = True
     assert not watch.news([job])
 

@@ -286,7 +286,7 @@ def test_windows_at_events_are_labelled_by_their_own_marker() -> None:
     readout = SupervisedReadout(stage, memory, LABELS, markers, event_s=1.0)
     for number, row in enumerate(new):
         now[0] = 3.0 * number + 1.0
-        assert [text for _, text in readout.hear(0.0)] == [LABELS[of_new[number]]]
+        assert [text for _, text in readout.pull_labels(0.0)] == [LABELS[of_new[number]]]
         readout(embedding(row, now[0] - DELAY_S))
     assert readout.n_labelled == 159
     assert isinstance(readout.readout, LinearReadout)

@@ -5,7 +5,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from rtbrain.check.faults.faulty_outlet import hear_markers
+from rtbrain.check.faults.faulty_outlet import receive_markers
 from rtbrain.marks import BREAK, PAUSED, SCREEN_MARKER
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.synthetic.follower import Follower
@@ -45,7 +45,7 @@ def test_a_long_run_keeps_few_states() -> None:
 @pytest.mark.lsl
 def test_cues_are_heard_from_a_screen_that_comes_later() -> None:
     name = f"cues-{uuid4().hex}"
-    with hear_markers(name) as heard:
+    with receive_markers(name) as heard:
         assert heard() == []
         outlet = MarkerOutlet(name, source_id=name)
         assert outlet.wait_for_listeners(30)

@@ -61,7 +61,7 @@ class Expected:
     mains_hz : int, optional
         The mains frequency that is removed; None where it is measured when a decoder is fitted.
     unit : str, optional
-        Unit of the signal, where its stream tells none or a wrong one.
+        Unit of the signal, where its stream states none or a wrong one.
     mode : str
         Ready-made recipe whose delay is measured.
     folder : Path

@@ -176,7 +176,7 @@ class Doctor:
             return judge("markers", "unchecked", "none")
         if not codes:
             return judge("markers", "look", "unheard", name=name)
-        return judge("markers", "fine", "heard", name=name, codes=list_words(sorted(codes), 6))
+        return judge("markers", "fine", "received", name=name, codes=list_words(sorted(codes), 6))
 
     # What follows runs in threads.
 

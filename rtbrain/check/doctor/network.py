@@ -57,7 +57,7 @@ class FoundStream:
     answered: bool  # whether its header came
     problem: str  # why it did not
     labels: tuple[str, ...]
-    unit: str  # empty: none is told
+    unit: str  # empty: none is stated
     n_contacts: int
     n_shafts: int
     triggers: tuple[str, ...]  # labels of its trigger channels
@@ -114,8 +114,8 @@ class _Probe:
                 self._labels, self._kinds = table.names, table.kinds
             else:
                 self._labels = tuple(labels)
-            told = {plain_text(unit).strip() for unit, kind in self._told(units)} - {""}
-            self._units = tuple(sorted(told))
+            stated = {plain_text(unit).strip() for unit, kind in self._stated(units)} - {""}
+            self._units = tuple(sorted(stated))
             self.origin = plain_text(full.desc().child("rtbrain").child_value("origin"))
             self.port = _port_of(full)
             if self.is_markers:
@@ -125,7 +125,7 @@ class _Probe:
         except (StreamError, MontageError) as error:
             self.problem = str(error)
 
-    def _told(self, units: tuple[str, ...]) -> list[tuple[str, str]]:
+    def _stated(self, units: tuple[str, ...]) -> list[tuple[str, str]]:
         if len(self._kinds) != len(units):
             return [(unit, "") for unit in units]
         pairs = list(zip(units, self._kinds, strict=True))

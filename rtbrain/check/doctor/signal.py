@@ -30,7 +30,7 @@ _UNITS = {1e-6: "picovolts", 1e-3: "nanovolts", 1.0: "µV", 1e3: "millivolts", 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignalReading:
-    """What was measured of a signal so far; sizes are in the unit that it tells, as µV."""
+    """What was measured of a signal so far; sizes are in the unit that it states, as µV."""
 
     montage: Montage
     size_uv: float = math.nan
@@ -114,11 +114,11 @@ def _typical_size(segment: Floats) -> float:
     return amplitude_uv(segment[:, ::every])
 
 
-def check_unit(reading: SignalReading, expected: Expected, told: str) -> Check:
-    """The unit that a stream tells, empty for none, beside the size of its signal."""
-    told_uv = microvolts_per(told) or 1.0  # what inlets take it for
-    unit_uv = told_uv if expected.unit is None else require_voltage(expected.unit)
-    size_uv = reading.size_uv * unit_uv / told_uv
+def check_unit(reading: SignalReading, expected: Expected, stated: str) -> Check:
+    """The unit that a stream states, empty for none, beside the size of its signal."""
+    stated_uv = microvolts_per(stated) or 1.0  # what inlets take it for
+    unit_uv = stated_uv if expected.unit is None else require_voltage(expected.unit)
+    size_uv = reading.size_uv * unit_uv / stated_uv
     if math.isnan(size_uv):
         return judge("unit", "checking", "wait")
     if size_uv == 0:
@@ -130,8 +130,8 @@ def check_unit(reading: SignalReading, expected: Expected, told: str) -> Check:
         times = f"{factor if factor > 1 else 1 / factor:,.0f}"
         case = f"{'small' if factor > 1 else 'large'}{'' if unit else '_unknown'}"
         return judge("unit", "fix", case, value=unit, times=times, unit=unit)
-    unit = _UNITS.get(unit_uv, told)
-    case = "set" if expected.unit else "told" if microvolts_per(told) else "assumed"
+    unit = _UNITS.get(unit_uv, stated)
+    case = "set" if expected.unit else "stated" if microvolts_per(stated) else "assumed"
     state: State = "look" if case == "assumed" else "fine"
     return judge("unit", state, case, value=unit, unit=unit, size=_figures(size_uv))
 
@@ -153,13 +153,13 @@ def check_mains(reading: SignalReading, expected: Expected) -> Check:
 
 
 def check_rate(reading: SignalReading) -> Check:
-    """The rate that samples come at beside the one that is told, and samples lost."""
+    """The rate that samples come at beside the one that is stated, and samples lost."""
     report = reading.report
     if report is None or report.delivered < _RATE_AFTER_S * report.nominal_rate_hz:
         return judge("rate", "checking", "wait")
     words: Words = {
         "measured": f"{report.effective_rate_hz:.2f}",
-        "told": f"{report.nominal_rate_hz:g}",
+        "stated": f"{report.nominal_rate_hz:g}",
         "percent": f"{abs(report.drift_ppm) / 1e4:.2g}",
         "limit": f"{100 * RATE_TOLERANCE:g}",
         "lost": reading.lost,

@@ -225,7 +225,7 @@ class FaultyOutlet:
 
 
 @contextmanager
-def hear_markers(name: str) -> Iterator[Callable[[], list[str]]]:
+def receive_markers(name: str) -> Iterator[Callable[[], list[str]]]:
     """Texts of the marker stream of this name since the last call, whenever it is there."""
     texts: queue.SimpleQueue[str] = queue.SimpleQueue()
     ended = threading.Event()

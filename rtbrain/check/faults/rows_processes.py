@@ -97,7 +97,7 @@ def _ended(rig: Rig, state: str, number: signal.Signals) -> Finding:
     arguments, log = decode_command(rig, name)
     conditions = {
         # Events from before the status stream was found are missed.
-        "waiting": lambda: received.event("waiting") is not None or inlets.hears_status,
+        "waiting": lambda: received.event("waiting") is not None or inlets.receives_status,
         "connecting": lambda: received.event("connecting") is not None,
         "warming": lambda: bool(received.decodes),
         "decoding": lambda: bool(received.valid_after(0.0)),

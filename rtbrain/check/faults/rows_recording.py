@@ -103,7 +103,7 @@ def full_disk(rig: Rig) -> Finding:
         with sending(patient_sender(rig, name)), running_command(command, log) as process:
             received.require(lambda: len(received.valid_after(0.0)) > 3, START_S, "no decode", log)
             # A listener that comes later may miss the alarm.
-            recorder.require(lambda: inlets.hears_status, START_S, "no recorder", log)
+            recorder.require(lambda: inlets.receives_status, START_S, "no recorder", log)
             recorder.require(lambda: bool(_read(path, name)), START_S, "no samples", log)
             (child,) = psutil.Process(process.pid).children()
             filled = _filled(disk, path, name, received, recorder, child.pid)

@@ -128,7 +128,7 @@ class _Marker(QWidget):
     def show_marker(self, heard: int, settings: SessionSettings) -> None:
         """Show how often it was heard; a name that is being typed is left alone."""
         times = "never" if not heard else "once" if heard == 1 else "times"
-        self._heard.setText(say(f"setup.markers.heard.{times}", n=heard))
+        self._heard.setText(say(f"setup.markers.received.{times}", n=heard))
         given = settings.markers.get(self.code, "")
         choices = [*settings.classes, say("setup.markers.ignore")]
         if [self.name.itemText(at) for at in range(self.name.count())] != choices:

@@ -178,8 +178,8 @@ class SetupPage(Page):
         if fix.do == "mains":
             change(mains_hz=int(value or 0))
         elif fix.do == "unit":
-            told = self._doctor.signal.unit if self._doctor.signal else ""
-            scale = require_voltage(str(value)) / (microvolts_per(told) or 1.0)
+            stated = self._doctor.signal.unit if self._doctor.signal else ""
+            scale = require_voltage(str(value)) / (microvolts_per(stated) or 1.0)
             change(unit=str(value), scale=scale)
         elif fix.do == "delay":
             change(recipe="linear")
@@ -284,7 +284,7 @@ class SetupPage(Page):
         )
 
     def _heard(self) -> tuple[str, dict[str, int]]:
-        """Where markers come from, and how often each was heard."""
+        """Where markers come from, and how often each was received."""
         settings, doctor = self.session.settings, self._doctor
         if settings.trigger:
             codes = (doctor.reading and doctor.reading.codes) or {}

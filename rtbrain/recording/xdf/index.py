@@ -242,11 +242,11 @@ def choose_streams(
         )
     senders = {stream.sender for stream in chosen}
     if len(chosen) > 1 and (len(senders) > 1 or () in senders):
-        refuse_several(path, fit, "could be played")
+        raise_ambiguous(path, fit, "could be played")
     return chosen
 
 
-def refuse_several(path: Path, streams: Sequence[Stream], why: str) -> NoReturn:
+def raise_ambiguous(path: Path, streams: Sequence[Stream], why: str) -> NoReturn:
     """Refuse to choose by oneself."""
     raise RecordingError(
         f"{path} holds {len(streams)} streams that {why}, choose with --stream (a name, a source "

@@ -21,7 +21,7 @@ from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.trigger_log import trigger_events
 from rtbrain.recording.xdf.chunks import VALUE_FORMATS
 from rtbrain.recording.xdf.clocks import place_events, repair_stamps
-from rtbrain.recording.xdf.index import Stream, choose_streams, index_chunks, refuse_several
+from rtbrain.recording.xdf.index import Stream, choose_streams, index_chunks, raise_ambiguous
 from rtbrain.recording.xdf.samples import (
     MAX_TEXTS,
     NumericSamples,
@@ -240,7 +240,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     if len(parts) > 1:
         parts.sort(key=lambda part: float(part.stamps[0]))
         if any(after.stamps[0] <= before.stamps[-1] for before, after in pairwise(parts)):
-            refuse_several(path, chosen, "overlap in time")
+            raise_ambiguous(path, chosen, "overlap in time")
         stamps = np.concatenate([part.stamps for part in parts])
         notes.append(
             f"{path.name}: stream {chosen[0].shown} was started anew: its {len(parts)} pieces "

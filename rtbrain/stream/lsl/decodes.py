@@ -201,7 +201,7 @@ class DecodeListener:
         self._status: tuple[Any, Any] | None = None  # inlet, and the stream as it was found
 
     @property
-    def hears_status(self) -> bool:
+    def receives_status(self) -> bool:
         """Whether the status stream is open; events sent before were missed."""
         return self._status is not None
 
@@ -225,7 +225,7 @@ class DecodeListener:
                     self._open(found)
                 except StreamLostError:
                     self._watcher.put_off(found.uid())
-            if (self.hears_status and self.header is not None) or time.monotonic() >= end:
+            if (self.receives_status and self.header is not None) or time.monotonic() >= end:
                 return
             time.sleep(_POLL_S)
 

@@ -59,5 +59,5 @@ def test_a_session_is_set_up_without_a_terminal(qtbot, tmp_path):
         assert page.session.settings.markers == {"1": "rest", "2": "speech"}
         choose("TRIG", 1)
         assert page.session.settings.trigger == "TRIG"
-        qtbot.waitUntil(lambda: check("markers").finding == "TRIG: 4 heard", timeout=60_000)
+        qtbot.waitUntil(lambda: check("markers").finding == "TRIG: 4 received", timeout=60_000)
         assert "4" in page.markers.rows
