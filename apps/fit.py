@@ -88,7 +88,7 @@ def command(
         "classes": names_of(classes, "--classes"),
         "events": names_of(event, "--event"),
         "rest": rest,
-        "channel": channel,
+        "channel": names_of(channel, "--channel"),
         "threshold": threshold,
         "task": task,
         "rules": rules,

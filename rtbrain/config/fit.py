@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from rtbrain.config.front_end import Settings
 
@@ -19,8 +26,8 @@ class LabelSettings(Settings):
     """Channel whose codes are the markers: TRIG, Status:0xFF (bits), DC01:2.5mV (above a level)."""
     rest: bool = False
     """With events: add a class "rest" of windows away from all events."""
-    channel: str | None = None
-    """Channel of the recording to predict; it is left out of the signals."""
+    channel: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Channel of the recording to predict, or several; they are left out of the signals."""
     threshold: float | Literal["half"] | None = None
     """With channel: split it into classes "on" and "off" at this value, or at half its range."""
     task: str | None = None
@@ -35,12 +42,17 @@ class LabelSettings(Settings):
     rules: Literal["neuroprobe", "published"] = "neuroprobe"
     """With task: windows of 1 s after a word (neuroprobe), or of 5 s around it (published)."""
 
+    @field_validator("channel", mode="before")
+    @classmethod
+    def _one_channel(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_kind(self) -> "LabelSettings":
         kinds = ("classes", "events", "channel", "task")
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise ValueError(f"give exactly one of {', '.join(kinds)}")
-        for kind in ("classes", "events"):
+        for kind in ("classes", "events", "channel"):
             texts = getattr(self, kind) or ()
             if len(set(texts)) < len(texts):
                 raise ValueError(f"{kind}: a text is repeated")
@@ -50,8 +62,8 @@ class LabelSettings(Settings):
             raise ValueError("trigger is for classes and events")
         if self.plan is not None and self.classes is None:
             raise ValueError("plan is for classes")
-        if self.threshold is not None and self.channel is None:
-            raise ValueError("threshold is for channel")
+        if self.threshold is not None and len(self.channel or ()) != 1:
+            raise ValueError("threshold is for one channel")
         if self.events is not None and len(self.events) + self.rest < 2:
             raise ValueError("one event is one class: name two, or set rest")
         return self

@@ -25,16 +25,16 @@ class VirtualSession:
     """A source whose clock stands at its newest sample, and markers that come when they are due.
 
     At each moment it gives what a live decoder would have received by then, and no more. The
-    recording is stamped from 0. A `target` is a channel to decode: it is left out of the signal
-    and kept; a MontageError where there is none of the name. `n_read` samples were pulled so far.
+    recording is stamped from 0. The `targets` are channels to decode: they are left out of the
+    signal and kept; a MontageError where there is none of a name. `n_read` samples were pulled.
     """
 
     def __init__(
-        self, source: Source, events: Sequence[Event] = (), *, target: str | None = None
+        self, source: Source, events: Sequence[Event] = (), *, targets: Sequence[str] = ()
     ) -> None:
         whole = source.montage
-        self._target_row = None if target is None else whole.rows([target])[0]
-        self._others = [row for row in range(whole.n_channels) if row != self._target_row]
+        self._target_rows = whole.rows(targets)
+        self._others = [row for row in range(whole.n_channels) if row not in self._target_rows]
         self.montage: Montage = whole.pick([whole.names[row] for row in self._others])
         self.n_read = 0
         self._values: list[Floats] = []
@@ -53,17 +53,17 @@ class VirtualSession:
         if chunk is not None and chunk.n_samples:
             self._now_s = max(self._now_s, float(chunk.timestamps[-1]))
             self.n_read += chunk.n_samples
-        if chunk is None or self._target_row is None:
+        if chunk is None or not len(self._target_rows):
             return chunk
-        self._values.append(chunk.data[self._target_row].copy())
+        self._values.append(chunk.data[self._target_rows])
         self._stamps.append(chunk.timestamps.copy())
         return replace(chunk, data=chunk.data[self._others])
 
-    def target(self) -> tuple[Floats, Times]:
-        """Values of the target so far, float32 [n_read], and their stamps, s."""
+    def targets(self) -> tuple[Floats, Times]:
+        """Values of the targets so far, float32 [n_targets, n_read], and their stamps, s."""
         if not self._values:
-            return np.empty(0, np.float32), np.empty(0)
-        return np.concatenate(self._values), np.concatenate(self._stamps)
+            return np.empty((len(self._target_rows), 0), np.float32), np.empty(0)
+        return np.concatenate(self._values, axis=1), np.concatenate(self._stamps)
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
         """Events since the last call, as (seconds, text); at once."""

@@ -150,7 +150,7 @@ def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack
 
 def _is_labelled(recording: Recording, labels: LabelSettings) -> bool:
     if labels.channel is not None:
-        return labels.channel in recording.montage.names
+        return set(labels.channel) <= set(recording.montage.names)
     texts = {*(labels.classes or ()), *(labels.events or ())}
     return any(event.text in texts for event in recording.events)
 

@@ -218,7 +218,7 @@ def gather_recordings(
         "sessions": [f"{one.subject} {one.session or number}".strip() for one, number in owners],
         "subjects": [one.subject or number for one, number in owners],
     }
-    half = half_of(session.target()[0])
+    half = half_of(session.targets()[0])
     joined = {lag_s: np.concatenate([one[lag_s] for one in lagged]) for lag_s in lagged[0]}
     gathered = LabelledFeatures(
         settings,

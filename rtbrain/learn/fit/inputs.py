@@ -17,7 +17,7 @@ from rtbrain.learn.fit.labels import (
     cue_times,
     labels_at_events,
     states_from_markers,
-    targets_from_channel,
+    targets_from_channels,
 )
 from rtbrain.live.play import VirtualSession
 from rtbrain.marks import is_plan
@@ -183,7 +183,7 @@ def virtual_session(
     window: WindowSettings | None = None,
     names: Sequence[str] | None = None,
 ) -> VirtualSession:
-    """A recording as a virtual live session, without the channel that the labels predict.
+    """A recording as a virtual live session, without the channels that the labels predict.
 
     With a window, events besides the recording's own cut the windows of rest, if it is labelled.
     """
@@ -192,14 +192,14 @@ def virtual_session(
         chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
         names=recording.montage.names if names is None else names,
     )
-    target = None if labels is None else labels.channel
+    targets = () if labels is None else labels.channel or ()
     events = list(recording.events)
     if labels is not None and labels.events is not None and labels.rest and window is not None:
         cues = _cues(recording, labels, window)
         ends = cues.t_stop[cues.targets == len(labels.events)]
         lead_s = window.offset_s + window.length_s
         events += [Event(float(end) - lead_s, 0.0, REST) for end in ends]
-    return VirtualSession(source, events, target=target)
+    return VirtualSession(source, events, targets=targets)
 
 
 def chunks_of(
@@ -256,9 +256,9 @@ def label_windows(
         cues, length_s = _cues(recording, labels, window), window.length_s
         tolerance_s = 2 / sfreq_hz
         return labels_at_events(t_stop, cues, tolerance_s=tolerance_s, length_s=length_s, **notes)
-    values, stamps = session.target()
-    name = labels.channel or ""
-    return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)
+    values, stamps = session.targets()
+    names, threshold = labels.channel or (), labels.threshold
+    return targets_from_channels(t_stop, values, stamps, names=names, threshold=threshold)
 
 
 def events_that_label(events: Sequence[Event], labels: LabelSettings) -> tuple[Event, ...]:

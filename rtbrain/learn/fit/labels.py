@@ -19,6 +19,7 @@ from rtbrain.marks import is_plan, screen_blocks
 from rtbrain.recording.recording import Event
 from rtbrain.types import Floats, Ints, Mask, Times
 
+Level = float | Literal["half"] | None
 REST = "rest"
 _TOLERANCE_S = 1e-6  # stamps are sums of many float steps
 _NEAR_S = 1e-3  # the stamp of a sample, or one sample more
@@ -269,31 +270,30 @@ def _note_unused(
         on_note(f"{sum(counts.values())} of {n_events} events are not used: {why}")
 
 
-def targets_from_channel(
-    t_stop: Times,
-    values: Floats,
-    stamps: Times,
-    *,
-    name: str,
-    threshold: float | Literal["half"] | None = None,
+def targets_from_channels(
+    t_stop: Times, values: Floats, stamps: Times, *, names: Sequence[str], threshold: Level = None
 ) -> Labelled:
-    """Label windows with a channel's value at their end: the last sample at or before it."""
+    """Label windows with values, float32 [n_channels, T], at their end: the last at or before it.
+
+    A window where one is NaN has no label; a threshold splits the only channel in two classes.
+    """
     at = np.searchsorted(stamps, t_stop + _TOLERANCE_S, side="right") - 1
-    found = values[np.maximum(at, 0)]
-    rows = np.flatnonzero((at >= 0) & np.isfinite(found))
+    found = values[:, np.maximum(at, 0)]
+    rows = np.flatnonzero((at >= 0) & np.isfinite(found).all(axis=0))
+    name = list_words(names)
     if not rows.size:
         raise SettingsError(f"channel {name} has no value at the end of any window: name another")
     if threshold is None:
-        targets = found[rows, np.newaxis].astype(np.float32)
-        return Labelled(rows, targets, (name,), t_stop[rows])
+        targets = found[:, rows].T.astype(np.float32)
+        return Labelled(rows, targets, tuple(names), t_stop[rows])
+    (found,) = found
     if threshold == "half":
         threshold = half_of(values)
     above = (found[rows] > threshold).astype(np.int64)
     if not 0 < above.sum() < above.size:
         raise SettingsError(
             f"channel {name} is {'above' if above[0] else 'at or below'} {threshold:g} at the end "
-            f"of every window ({found[rows].min():g} to {found[rows].max():g}): set a threshold "
-            "between"
+            f"of every window ({found[rows].min():g} to {found[rows].max():g}): set one between"
         )
     return Labelled(rows, above, ("off", "on"), t_stop[rows])
 

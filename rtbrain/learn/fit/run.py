@@ -61,7 +61,7 @@ def fit(
     events: Sequence[str] | None = None,
     trigger: str | None = None,
     rest: bool = False,
-    channel: str | None = None,
+    channel: str | Sequence[str] | None = None,
     threshold: float | Literal["half"] | None = None,
     task: str | None = None,
     plan: str | Path | None = None,
@@ -98,8 +98,8 @@ def fit(
         default those of the recording.
     rest : bool
         With `events`: add a class ``rest`` of windows away from all events.
-    channel : str, optional
-        Channel of the recording to predict; it is left out of the signals.
+    channel : str or sequence of str, optional
+        Channel of the recording to predict, or several; they are left out of the signals.
     threshold : float or "half", optional
         With `channel`: split it into classes ``on`` and ``off`` at this value, or at half its
         range; without it the value is predicted.

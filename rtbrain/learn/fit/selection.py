@@ -33,7 +33,7 @@ def choose_channels(
 ) -> tuple[list[Recording], Montage, list[str]]:
     """Recordings in one set of labels and kinds, the montage to fit on, and its labels.
 
-    The target is the last of the labels, and not in the montage.
+    The targets are the last of the labels, and not in the montage.
 
     By default these are the contacts that no recording marks as bad, that measure what the others
     do, and that all recordings share, whatever their order. ``channels``, ``exclude`` and
@@ -46,7 +46,7 @@ def choose_channels(
     RecordingError
         No channel is left.
     """
-    target = settings.labels.channel if settings.labels else None
+    targets = settings.labels.channel or () if settings.labels else ()
     # The first by its labels, not by its place among the arguments.
     base = min(recordings, key=lambda one: (one.montage.positions is None, one.montage.names))
     recordings = [_renamed(one, base.montage.names, on_note) for one in recordings]
@@ -61,7 +61,7 @@ def choose_channels(
         usable=usable,
     )
     devices = [label for label in labels if kinds[label] not in usable]
-    kinds, wanted = choice.kinds, [label for label in choice.labels if label != target]
+    kinds, wanted = choice.kinds, [label for label in choice.labels if label not in targets]
     bad = {label for one in recordings for label in one.bad}
     if anyway := sorted(bad & choice.exact & set(wanted)):
         on_note(f"marked as bad, but used because --channels names them: {list_words(anyway, 16)}")
@@ -81,7 +81,7 @@ def choose_channels(
     same = [_with_kinds(one, kinds) for one in recordings]
     fitted = [label for label in base.montage.names if label in wanted]
     montage = _with_kinds(base, kinds).montage.pick(fitted)
-    return same, montage, [*fitted, *([] if target is None else [target])]
+    return same, montage, [*fitted, *targets]
 
 
 def _renamed(

@@ -16,7 +16,7 @@ from rtbrain.learn.fit.cross_validation import (
     summarise_folds,
 )
 from rtbrain.learn.fit.features import LinearStft
-from rtbrain.learn.fit.labels import Labelled, targets_from_channel
+from rtbrain.learn.fit.labels import Labelled, targets_from_channels
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, unsafe_random_folds
 from rtbrain.learn.metrics import scores_of
@@ -207,8 +207,8 @@ def test_grip_force_is_told_from_recorded_ecog_above_what_shifted_labels_give(sh
         ]
     )
     force = everything[montage.rows(["MOV_RIGHT"])[0]]
-    labelled = targets_from_channel(
-        stamps[ends - 1], force, stamps, name="MOV_RIGHT", threshold="half"
+    labelled = targets_from_channels(
+        stamps[ends - 1], force[np.newaxis], stamps, names=["MOV_RIGHT"], threshold="half"
     )
     # Three grips: three blocks of 6 s with one each.
     folds = block_folds(labelled, n_folds=3, embargo_s=1.5)

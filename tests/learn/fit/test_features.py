@@ -184,20 +184,20 @@ def test_markers_come_when_their_time_has_come_and_once() -> None:
     assert virtual.n_read == DATA.shape[1]
 
 
-def test_the_channel_to_decode_is_taken_out_of_the_signal_and_kept() -> None:
+def test_the_channels_to_decode_are_taken_out_of_the_signal_and_kept() -> None:
     recording = Recording(MONTAGE, DATA.shape[1], lambda a, b: DATA[:, a:b].copy())
     source = ReplaySource(recording, chunk_samples=1000)
-    virtual = VirtualSession(source, target=MONTAGE.names[2])
-    assert virtual.target()[0].size == 0
-    others = [row for row in range(6) if row != 2]
+    virtual = VirtualSession(source, targets=[MONTAGE.names[4], MONTAGE.names[2]])
+    assert virtual.targets()[0].shape == (2, 0)
+    others = [row for row in range(6) if row not in (2, 4)]
     assert virtual.montage.names == tuple(MONTAGE.names[row] for row in others)
     seen = []
     while (chunk := virtual.pull(0.0)) is not None:
         seen.append(chunk.data)
     np.testing.assert_array_equal(np.concatenate(seen, axis=1), DATA[others])
-    values, stamps = virtual.target()
-    np.testing.assert_array_equal(values, DATA[2])
-    np.testing.assert_allclose(stamps, np.arange(values.size) / SFREQ_HZ)
+    values, stamps = virtual.targets()
+    np.testing.assert_array_equal(values, DATA[[4, 2]])
+    np.testing.assert_allclose(stamps, np.arange(values.shape[1]) / SFREQ_HZ)
 
 
 def test_windows_that_were_kept_do_not_change_later() -> None:

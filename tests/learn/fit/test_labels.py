@@ -1,12 +1,14 @@
 """Windows get the label that held while their signal was recorded, or none."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rtbrain
 from rtbrain.config import LabelSettings, WindowSettings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.inputs import events_that_label, label_windows, virtual_session
@@ -15,7 +17,7 @@ from rtbrain.learn.fit.labels import (
     cue_times,
     labels_at_events,
     states_from_markers,
-    targets_from_channel,
+    targets_from_channels,
 )
 from rtbrain.marks import PLAN_MARKER
 from rtbrain.recording.open import read
@@ -160,8 +162,12 @@ def test_the_window_nearest_to_a_cue_is_taken_and_none_where_it_is_far() -> None
 def test_a_channel_is_read_at_the_windows_end_and_never_after() -> None:
     stamps = np.arange(1000) / 100
     force = np.where(np.arange(1000) < 500, 1.0, 3.0).astype(np.float32)
-    labelled = targets_from_channel(
-        np.array([4.99, 4.995, 5.0, 5.005]), force, stamps, name="force", threshold="half"
+    labelled = targets_from_channels(
+        np.array([4.99, 4.995, 5.0, 5.005]),
+        force[np.newaxis],
+        stamps,
+        names=["force"],
+        threshold="half",
     )
     assert labelled.targets.tolist() == [0, 0, 1, 1]
     assert labelled.names == ("off", "on")
@@ -171,10 +177,18 @@ def test_a_channel_without_threshold_is_the_target_and_windows_on_nan_are_left_o
     stamps = np.arange(400) / 100
     force = np.linspace(0, 1, 400, dtype=np.float32)
     force[100] = np.nan
-    labelled = targets_from_channel(np.array([0.5, 1.0, 2.0]), force, stamps, name="force")
+    labelled = targets_from_channels(
+        np.array([0.5, 1.0, 2.0]), force[np.newaxis], stamps, names=["force"]
+    )
     assert labelled.rows.tolist() == [0, 2]
     assert labelled.task == "regression"
     np.testing.assert_array_equal(labelled.targets, force[[50, 200], np.newaxis])
+    both = np.stack([np.ones(400, np.float32), force])
+    labelled = targets_from_channels(
+        np.array([0.5, 1.0, 2.0]), both, stamps, names=["grip", "force"]
+    )
+    assert (labelled.names, labelled.rows.tolist()) == (("grip", "force"), [0, 2])
+    np.testing.assert_array_equal(labelled.targets, both[:, [50, 200]].T)
 
 
 def test_an_unknown_event_is_refused_with_those_that_exist_the_nearest_first() -> None:
@@ -205,11 +219,13 @@ def test_labels_that_leave_nothing_to_tell_apart_are_refused(
 def test_a_channel_on_one_side_of_the_threshold_and_a_window_without_length_are_refused() -> None:
     stamps = np.arange(400) / 100
     with pytest.raises(SettingsError, match="force is at or below 9 at the end of every window"):
-        targets_from_channel(
-            ends(3.0), np.ones(400, np.float32), stamps, name="force", threshold=9.0
+        targets_from_channels(
+            ends(3.0), np.ones((1, 400), np.float32), stamps, names=["force"], threshold=9.0
         )
     with pytest.raises(SettingsError, match="no value"):
-        targets_from_channel(ends(3.0), np.full(400, np.nan, np.float32), stamps, name="force")
+        targets_from_channels(
+            ends(3.0), np.full((1, 400), np.nan, np.float32), stamps, names=["force"]
+        )
     with pytest.raises(SettingsError, match="expected its end after its start"):
         cue_times(moments((1, "w")), ["w"], window_s=(1, 1))
     with pytest.raises(SettingsError, match="'rest' is an event"):
@@ -250,3 +266,31 @@ def test_markers_of_the_named_stream_label_and_those_of_a_screen_of_cues() -> No
     other = LabelSettings(classes=classes, names=names, marker_stream="another day")
     assert len(events_that_label(events, other)) == 4
     assert len(events_that_label(events, LabelSettings(classes=classes))) == 4
+
+
+def test_several_channels_are_predicted_by_one_decoder(tmp_path: Path) -> None:
+    # Two rhythms of four contacts, each as strong as a slow value of its own.
+    rng, hz, n = np.random.default_rng(0), 512.0, 512 * 60
+    t_s = np.arange(n) / hz
+    slow = [0.5 + 0.5 * np.sin(2 * np.pi * t_s / period + 1) for period in (3.7, 6.1)]
+    phases = rng.uniform(0, 6, (4, 2, 1)) + np.cumsum(rng.normal(0, 0.05, (4, 2, n)), axis=2)
+    waves = np.sin(2 * np.pi * np.array([[40.0], [90.0]]) * t_s + phases)
+    signal = rng.normal(0, 10, (4, n)) + 20 * (waves * slow).sum(axis=1)
+    names = ["A1", "A2", "A3", "A4", "x", "y"]
+    data = np.concatenate([signal, slow]).astype(np.float32)
+    recording = rtbrain.read(data, sfreq_hz=hz, names=names)
+    options = {"front_end": "recipe", "n_folds": 2, "n_permutations": 0, "hop_s": 0.25}
+    decoder = rtbrain.fit(recording, channel=["x", "y"], mains_hz=50, **options)
+    assert decoder.labels == ("x", "y")
+    assert decoder.bundle.montage.names == ("A1", "A2", "A3", "A4")
+    again = rtbrain.load(decoder.save(tmp_path / "bundle"))
+    decodes = again.decode(recording)
+    kept = decodes.valid & (decodes.t_stop_s > 30)
+    truth = np.array(slow)[:, np.rint(decodes.t_stop_s[kept] * hz).astype(int) - 1]
+    r = np.corrcoef(decodes.values[kept].T, truth)[:2, 2:]
+    assert np.diag(r).min() > 0.6
+    assert np.abs(r[[0, 1], [1, 0]]).max() < 0.4
+    scores = rtbrain.evaluate(again, recording)["decoder"]
+    assert scores["r2"] == pytest.approx(again.report["scores"]["decoder"]["pooled"]["r2"], abs=0.2)
+    with pytest.raises(SettingsError, match="threshold is for one channel"):
+        rtbrain.fit(recording, channel=["x", "y"], threshold=0.5)
