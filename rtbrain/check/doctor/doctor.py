@@ -24,7 +24,6 @@ from rtbrain.check.doctor.signal import (
     check_unit,
 )
 from rtbrain.errors import RtbrainError, list_words
-from rtbrain.processes import lsl_scope_hint
 from rtbrain.signal.reference import contact_rows
 from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
 from rtbrain.view.texts import say
@@ -135,11 +134,14 @@ class Doctor:
         if signal is None and time.monotonic() - self._began_s < _SETTLED_S:
             return judge("signal", "checking", "wait")
         if len(found) > 1:
-            names = list_words([f"{one.name} on {one.host}" for one in found], _LISTED)
+            names = list_words(
+                [f"{one.name} ({one.source_id}, on {one.host})" for one in found], _LISTED
+            )
             return judge("signal", "fix", "several", names=names)
         if signal is None:
             case = "gone" if named else "none"
-            return judge("signal", "fix", case, name=named, hint=_scope_hint())
+            hint = reach.search_hint(self._lsl.config if self._lsl else None)
+            return judge("signal", "fix", case, name=named, hint=hint)
         if self._problem and reading is None:
             return judge("signal", "fix", "problem", name=signal.name, why=self._problem)
         if reading is None:
@@ -337,14 +339,10 @@ def examine(expected: Expected, within_s: float) -> tuple[Check, ...]:
         doctor.close()
 
 
-def _scope_hint() -> str:
-    hint = lsl_scope_hint().removeprefix("; ")
-    return f" {hint[0].upper()}{hint[1:]}." if hint else ""
-
-
 def _not_done(check: Check, within_s: float) -> Check:
     if check.state != "checking":
         return check
     # A signal that did not answer in all that time must not pass for one that is fine.
     state: State = "fix" if check.key == "signal" else "unchecked"
-    return replace(check, state=state, finding=say("doctor.no_time", seconds=f"{within_s:g}"))
+    finding = say("doctor.no_time", seconds=f"{within_s:g}")
+    return replace(check, state=state, finding=finding, advice=say("doctor.no_time_advice"))

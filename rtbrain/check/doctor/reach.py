@@ -18,6 +18,7 @@ from rtbrain.check.doctor.checks import Check, Expected, Words, judge
 from rtbrain.check.doctor.machine import ask
 from rtbrain.check.doctor.network import FoundStream
 from rtbrain.errors import list_words, one_line, plain_text
+from rtbrain.processes import lsl_scope_hint
 
 _BASE_PORT, _N_PORTS = 16572, 32  # liblsl's own
 # What a session takes: a patient or player 2, a decoder 3, a recorder, a window, cues.
@@ -219,6 +220,14 @@ def _clock_words(stream: FoundStream) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+
+
+def search_hint(config: LslConfig | None) -> str:
+    """What is not searched for streams, as a sentence; empty where nothing is left out."""
+    hint = lsl_scope_hint().removeprefix("; ")
+    if not hint and config is not None and config.session != _SESSION:
+        hint = f"only streams of SessionID {config.session} are seen, as LSLAPICFG says"
+    return f" {hint[0].upper()}{hint[1:]}." if hint else ""
 
 
 def check_lsl(config: LslConfig) -> Check:

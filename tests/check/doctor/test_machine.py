@@ -197,6 +197,9 @@ def test_where_only_this_computer_is_searched_its_streams_are_not_all(monkeypatc
     assert Path(lsl_scope_hint().partition("LSLAPICFG=")[2]).read_text().startswith("; Streams of")
     monkeypatch.setenv("LSLAPICFG", str(lsl_settings("site")))
     assert lsl_scope_hint() == ""
+    assert reach.search_hint(reach.lsl_config()) == ""
+    config = reach.LslConfig("site", 16572, 32, "ward")
+    assert "only streams of SessionID ward" in reach.search_hint(config).replace("Only", "only")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="its programs are shell scripts")
