@@ -7,7 +7,11 @@ import typer
 
 from rtbrain.config import SETTINGS_KINDS, parse_settings, read_settings, settings_kind
 
-app = typer.Typer(no_args_is_help=True, help="Check settings, or print their schema for editors.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Check settings, or print their schema for editors.",
+)
 
 
 Kind = Literal["decode", "fit", "recipe", "demo", "corpus", "pretrain"]
@@ -38,7 +42,7 @@ def schema(
     """Print the JSON schema of a kind of settings.
 
     In an editor with the YAML language server, a first line
-    ``# yaml-language-server: $schema=FILE`` makes it complete and check as you type.
+    "# yaml-language-server: $schema=FILE" makes it complete and check as you type.
     """
     made = SETTINGS_KINDS[kind].model_json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"

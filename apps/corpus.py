@@ -21,7 +21,9 @@ from rtbrain.learn.corpus.report import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="Windows of many recordings on disk, to train encoders on."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Windows of many recordings on disk, to train encoders on.",
 )
 
 

@@ -6,7 +6,11 @@ import typer
 
 from rtbrain.live.supervision.service import install_service, remove_service, service_status
 
-app = typer.Typer(no_args_is_help=True, help="Let systemd run a command, as a user unit.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Let systemd run a command, as a user unit.",
+)
 Name = Annotated[str, typer.Argument(help="Name of the service: rtbrain-NAME.service.")]
 
 
