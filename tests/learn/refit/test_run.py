@@ -75,7 +75,7 @@ def test_a_new_session_is_added_and_compared_on_time_that_was_held_out(
     # Refitted once more, it is one session older.
     with pytest.raises(RtbrainError, match="fitted on this session already"):
         rtbrain.refit(tmp_path / "new", new)
-    other = rtbrain.read("synthetic:4,duration_s=40,n_channels=8", sfreq_hz=HZ)
+    other = rtbrain.read("synthetic:4,duration_s=60,n_channels=8", sfreq_hz=HZ)
     third = rtbrain.refit(tmp_path / "new", other, half_life=1.0)
     assert [one.kind for one in third.bundle.manifest.history] == ["refit", "refit"]
 
