@@ -200,7 +200,7 @@ def test_the_recording_of_the_fit_is_no_new_session(folder: Path) -> None:
          ("--classes", "rest,music"), "distinguishes rest, speech, the labels are rest, music"),
         ("synthetic:3,duration_s=30,n_channels=8", ("--sfreq", 1024), "1024"),
         ("synthetic:3,duration_s=30,n_channels=8,electrodes=grids", (), "channels"),
-        ("synthetic:3,duration_s=30,n_channels=8", ("--half-life", -1), "half-life -1"),
+        ("synthetic:3,duration_s=30,n_channels=8", ("--half-life", -1), "half-life above 0"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_decoder_is_refused_and_nothing_is_written(
