@@ -72,7 +72,7 @@ def build_decoder(
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
     if weights.weight.shape[1] != features.n_features:
         raise BundleError(
-            f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
+            f"the decoder's readout reads {weights.weight.shape[1]} features, its encoder gives "
             f"{features.n_features}: fit it again"
         )
     if (drift := DriftModel.from_tensors(bundle.part("drift"))) is not None:

@@ -150,7 +150,7 @@ def write_bundle(
     folder exists.
     """
     if folder.exists():
-        raise BundleError(f"{folder.name} {EXISTS}: name a new folder for the bundle")
+        raise BundleError(f"{folder.name} {EXISTS}: name a new folder for the decoder")
     contents = {
         "weights.safetensors": save_tensors(
             {name: np.ascontiguousarray(array) for name, array in tensors.items()}
@@ -183,7 +183,7 @@ def read_bundle(folder: Path) -> Bundle:
     except ValidationError as error:
         raise BundleError(
             f"{folder.name}/manifest.json: {plain_problem(error.errors()[0])}; "
-            "the bundle is broken or from another version: fit it again"
+            "the decoder is broken or from another version: fit it again"
         ) from error
     contents = {name: _verified(folder, name, manifest.files) for name in _FILES}
     try:
@@ -192,7 +192,7 @@ def read_bundle(folder: Path) -> Bundle:
         )
     except SettingsError as error:
         raise BundleError(
-            f"{error}; the bundle is broken or from another version: fit it again"
+            f"{error}; the decoder is broken or from another version: fit it again"
         ) from error
     try:
         tensors = load_tensors(contents["weights.safetensors"])
@@ -223,7 +223,7 @@ def _refuse_other_outputs(
 
 def _read(folder: Path, name: str) -> bytes:
     if folder.is_file():
-        raise BundleError(f"{folder.name} is a file: expected a bundle, which is a folder")
+        raise BundleError(f"{folder.name} is a file: expected a decoder, which is a folder")
     try:
         return (folder / name).read_bytes()
     except OSError as error:
@@ -231,7 +231,7 @@ def _read(folder: Path, name: str) -> bytes:
         if isinstance(error, FileNotFoundError):
             found = f"{folder.name} has no {name}" if folder.is_dir() else f"no folder {folder}"
         raise BundleError(
-            f"{found}: expected a decoder bundle, a folder with manifest.json, {', '.join(_FILES)}"
+            f"{found}: expected a decoder, a folder with manifest.json, {', '.join(_FILES)}"
         ) from error
 
 

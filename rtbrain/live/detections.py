@@ -71,7 +71,7 @@ def detect_settings(
     presets = bundle_presets(bundle)
     if not presets:
         raise SettingsError(
-            f"preset {preset}: the bundle proposes no thresholds: fit it with --detect LABEL, "
+            f"preset {preset}: the decoder proposes no thresholds: fit it with --detect LABEL, "
             "or set detect"
         )
     if preset not in (names := next(iter(presets.values()))):

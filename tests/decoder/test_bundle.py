@@ -180,5 +180,5 @@ def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_a_bundle_is_named_as_one(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(BundleError, match=r"manifest\.json is a file: expected a bundle"):
+    with pytest.raises(BundleError, match=r"manifest\.json is a file: expected a decoder"):
         read_bundle(tmp_path / "manifest.json")

@@ -85,7 +85,7 @@ def test_a_session_detects_by_the_settings_and_says_that_they_are_not_calibrated
     [
         ("detect.speach.up=0.5", "no output 'speach': the decoder has rest, speech"),
         ("detect.speech.up=1.5", "expected thresholds above 0 and at most 1"),
-        ("preset=few_alarms", "the bundle proposes no thresholds: fit it with --detect"),
+        ("preset=few_alarms", "the decoder proposes no thresholds: fit it with --detect"),
     ],
 )
 def test_detections_that_do_not_suit_the_decoder_are_refused_before_the_stream_is_looked_for(

@@ -64,8 +64,8 @@ def block_folds(labelled: Labelled, *, n_folds: int, embargo_s: float) -> list[F
                 return folds
     if not stratified:
         raise SettingsError(
-            f"{n_folds} folds with an embargo of {embargo_s:g} s leave nothing to train on or to "
-            "test: record more, or use fewer folds"
+            f"{n_folds} folds with {embargo_s:g} s left out between them leave nothing to train on "
+            "or to test: record more, or use fewer folds"
         )
     raise SettingsError(_too_few(stretches, n_folds, labelled.names))
 

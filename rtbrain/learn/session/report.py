@@ -265,8 +265,8 @@ def _scores(
         return {"none": "Not scored: name the decoder with --bundle."}
     if decodes.about.get("bundle_id") not in (None, "", bundle.id):  # empty: it was never saved
         raise SettingsError(
-            f"{decodes.name} was sent by decoder {decodes.about['bundle_id']}, the bundle is "
-            f"{bundle.id}: name the bundle that was used, or leave --bundle out"
+            f"{decodes.name} was sent by decoder {decodes.about['bundle_id']}, the one named is "
+            f"{bundle.id}: name the decoder that was used, or leave --bundle out"
         )
     labels = label_settings(bundle, None)
     texts = {labels.names.get(text, text) for _, _, text in timeline.markers}

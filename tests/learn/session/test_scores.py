@@ -66,5 +66,5 @@ def test_the_decodes_of_another_bundle_are_not_scored(folder: Path) -> None:
     other = folder / "other.xdf"
     bundle_id = rtbrain.load(folder / "bundle").bundle.id
     other.write_bytes(text.replace(bundle_id.encode(), b"0" * len(bundle_id)))
-    with pytest.raises(SettingsError, match="name the bundle that was used"):
+    with pytest.raises(SettingsError, match="name the decoder that was used"):
         session_report(other, bundle=folder / "bundle")
