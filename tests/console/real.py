@@ -42,7 +42,7 @@ def size_of(session, out):
 
 def grows(session, out):
     before = size_of(session, out)
-    wait_until(lambda: size_of(session, out) > before + 50_000, 60)
+    wait_until(lambda: size_of(session, out) > before + 50_000, 300)
 
 
 def kill(session, job):

@@ -84,7 +84,7 @@ def failures_of(log, folder):
     """Runs a log into a folder; the commands that failed, with their exit codes."""
     program = folder.with_name("bin") / "rtbrain"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rtbrain.apps.main "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rtbrain.apps "$@"\n')
     program.chmod(0o755)
     failed = folder.with_name("failed")
     failed.touch()
