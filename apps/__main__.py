@@ -1,15 +1,19 @@
 """The entry of the program: Ctrl-C ends it quietly, also while libraries load."""
 
-import importlib
+import os
+import signal
+from importlib import import_module
 
-from rtbrain import processes
+_INTERRUPTED = 130  # as in rtbrain.processes, which is yet to load
 
 
 def main() -> None:
     """Run `rtbrain`."""
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(_INTERRUPTED))
+    processes = import_module("rtbrain.processes")
     processes.end_on_signals()
     try:
-        importlib.import_module("rtbrain.apps.main").main()
+        import_module("rtbrain.apps.main").main()
     finally:
         processes.end_on_signals()  # a second Ctrl-C, as the interpreter tidies up
 
