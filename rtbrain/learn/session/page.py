@@ -18,6 +18,9 @@ _CAPTIONS = {
 }
 _WIDTHS = {"timeline.png": 840}
 
+_LATENCY = {"whole": "from the brain to the decode", "computing": "of it, computing"}
+_WITHIN = {"p50": "half within", "p90": "90% within", "p99": "99% within", "max": "longest"}
+
 
 def report_files(path: Path) -> tuple[Path, Path]:
     """The page, and the file of figures beside it.
@@ -87,8 +90,8 @@ def _decodes(figures: Mapping[str, Any]) -> list[str]:
         ["outputs", ", ".join(decodes["outputs"])],
     ]
     for what, one in latency.items():
-        shown = ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in one.items())
-        rows.append([f"latency, {what}", shown or "unknown"])
+        shown = ", ".join(f"{_WITHIN[name]} {1000 * value:.0f} ms" for name, value in one.items())
+        rows.append([_LATENCY[what], shown or "unknown"])
     for why, seconds in decodes["invalid_s_by_reason"].items():
         rows.append([f"no valid decode: {why}", f"{seconds:.1f} s"])
     for label, one in figures["detections"].items():

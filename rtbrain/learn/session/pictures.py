@@ -123,18 +123,12 @@ def _latency(ages_ms: Floats) -> Any:
     figure, axes = new_axes(4.6, 3.0)
     high = float(np.quantile(ages_ms, 0.999)) * 1.05
     axes.hist(np.minimum(ages_ms, high), bins=60, color=_BLUE)
-    for share, style, side in ((0.5, "-", "right"), (0.99, "--", "left")):
+    for share, style, what in ((0.5, "-", "half"), (0.99, "--", "99%")):
         value = float(np.quantile(ages_ms, share))
-        axes.axvline(value, color="black", lw=0.9, ls=style)
-        axes.text(
-            value,
-            axes.get_ylim()[1],
-            f" {share:.0%}: {value:.0f} ms ",
-            va="top",
-            ha=side,
-            fontsize=8,
-        )
-    axes.set(xlabel="latency, ms", ylabel="decodes")
+        label = f"{what} within {value:.0f} ms"
+        axes.axvline(value, color="black", lw=0.9, ls=style, label=label)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
+    axes.set(xlabel="from the brain to the decode, ms", ylabel="decodes")
     return figure
 
 

@@ -177,11 +177,11 @@ def _valid_share(timeline: SessionTimeline, decodes: RecordedDecodes) -> float:
 
 
 def invalid_spans(timeline: SessionTimeline, decodes: RecordedDecodes) -> list[Span]:
-    """Stretches since the first valid decode without one, with the reason that was reported."""
+    """Stretches since the first decode without a valid one, with the reason that was reported."""
     if not decodes.valid.any() or not np.isfinite(decodes.hop_s):
         return []
     t_valid = decodes.t_stop[decodes.valid].astype(np.float64)
-    edges = np.append(t_valid, timeline.duration_s)
+    edges = np.concatenate((decodes.t_stop[:1], t_valid, [timeline.duration_s]))
     at = np.flatnonzero(np.diff(edges) > 2.5 * decodes.hop_s)
     why = [
         (event.t, str(event.fields.get("reason", "windows were skipped: decoding was late")))

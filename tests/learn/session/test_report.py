@@ -3,13 +3,15 @@
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.session.page import session_page, write_report
-from rtbrain.learn.session.report import session_report
+from rtbrain.learn.session.report import invalid_spans, session_report
 from tests.learn.session.run_by_hand import (
     BEGIN_S,
     DURATION_S,
@@ -203,3 +205,14 @@ def test_the_clock_of_the_run_begins_with_its_signal(run: Path) -> None:
     detections = session_report(run).timeline.detections
     assert detections[0][0] == pytest.approx(60.8, abs=1e-6)
     assert detections[0][1]["t_ready"] == BEGIN_S + 61.0
+
+
+def test_what_came_before_the_first_valid_decode_counts_as_time_without_one() -> None:
+    hop_s, n = 0.125, 80
+    decodes: Any = SimpleNamespace(
+        t_stop=1 + hop_s * np.arange(n), valid=np.arange(n) >= 16, hop_s=hop_s
+    )
+    reported = [SimpleNamespace(t=2.0, fields={"reason": "settling: 0.5 of 1 s"})]
+    timeline: Any = SimpleNamespace(duration_s=1 + hop_s * n, of=lambda *events: reported)
+    (span,) = invalid_spans(timeline, decodes)
+    assert (span.start_s, span.stop_s, span.text) == (1.0, 3.0, "settling")
