@@ -1,6 +1,7 @@
 """A picture is of something; threads that come and go leave no heaps of their own behind."""
 
 import ctypes
+import gc
 import subprocess
 import sys
 import threading
@@ -80,6 +81,7 @@ def test_garbage_goes_in_the_thread_of_the_window_whichever_thread_makes_objects
             ended_in.append(threading.get_ident())
 
     made: list[list[int]] = []
+    gc.enable()  # tests of windows begin without
     with collect_garbage_here():
         Cycle()
         worker = threading.Thread(target=lambda: made.extend([] for _ in range(100_000)))

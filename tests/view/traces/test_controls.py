@@ -26,8 +26,9 @@ def test_no_part_lies_over_another_and_what_is_shown_is_said_in_full(
     controls = TraceControls()
     qtbot.addWidget(controls)
     controls.restyle(theme)
-    controls.resize(width, theme.px(30))
+    controls.resize(2000, theme.px(30))
     controls.show()
+    controls.resize(width, theme.px(30))  # as a window is made smaller
     controls.describe(f"{'' if controls.is_narrow else 'contacts '}101 to 136 of 256", "1000 µV")
     qtbot.waitUntil(lambda: controls.note.width() >= controls.note.sizeHint().width())
     parts = shown_parts(controls)
