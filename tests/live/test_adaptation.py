@@ -148,7 +148,7 @@ def test_a_session_learns_from_its_markers_and_forgets_the_label_once_their_stre
         return found[0]
 
     def build(stages: Any, *of: Any, **given: Any) -> Any:
-        wired.update(given, readout=stages[1].readout)
+        wired.update(given, stage=stages[1], readout=stages[1].readout)
         return real_live(stages, *of, **given)
 
     monkeypatch.setattr(session, "open_markers", open_markers)
@@ -170,5 +170,6 @@ def test_a_session_learns_from_its_markers_and_forgets_the_label_once_their_stre
         outlet.close()
         wait_until(lambda: "markers_lost" in events)
         wait_until(lambda: not wired["readout"]._heard)
+    assert wired["markers"] == wired["stage"].pull_labels  # for windows and stimulation, besides
     # Of stimulation it is known, too, when markers may be missing.
     assert wired["missed"] is found[0][1]

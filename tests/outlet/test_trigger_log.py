@@ -94,10 +94,15 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path, monkeypatch):
     thread = log._thread
     log.push(TriggerRow(0, detection(1.0)))
     wait_until(log._rows.empty)
-    for number in (1, 2):
+    for number in (1, 2, 3):
         log.push(TriggerRow(number, detection(1.0)))
+    log.move(tmp_path / "other.jsonl")
     log.close()
-    assert reasons == ["the disk takes nothing; 2 rows wait for it"]
+    assert reasons == [
+        "it does not go on in other.jsonl",
+        "the disk takes nothing; 2 rows wait for it",
+        "1 rows are missing in it",
+    ]
     go_on.set()
     thread.join(10.0)
     assert not thread.is_alive()
