@@ -56,7 +56,7 @@ def session():
 
 
 def test_a_program_that_is_not_there_yet_is_waited_for():
-    with pytest.raises(StreamError, match="answers on this machine"):
+    with pytest.raises(StreamError, match="is running"):
         send_command(NAME, "status")
     answers = []
     asks = threading.Thread(
