@@ -95,13 +95,9 @@ class SetupPage(Page):
         doctor.expected = self._expected()
         self._use_awaited(doctor.streams)
         self._checks = doctor.checks()
-        fix = self._of("fix")
-        names = list_words([one.name for one in fix], _LISTED)
-        self.hindrance = say("setup.reason.fix", names=names) if fix else ""
         self.checks.show_checks(self._checks)
         self.bad = None if doctor.reading is None else doctor.reading.bad
-        rows = rows_of(doctor.streams, settings, doctor.reading)
-        self.streams.show_rows(rows)
+        self.streams.show_rows(rows := rows_of(doctor.streams, settings, doctor.reading))
         seconds = f"{time.monotonic() - doctor.looked_s:.0f}"
         self.streams.note.show_text(say("setup.streams.note", n=len(rows), seconds=seconds))
         self._name_texts()
@@ -323,6 +319,7 @@ class SetupPage(Page):
         names = [one.name for one in {"fix": fix, "measuring": waits}.get(case, look)]
         named, ready = list_words(names, _LISTED), case in ("look", "ready")
         reason = say(f"setup.reason.{case}", names=named)
+        self.hindrance = reason if fix else ""
         primary = Action(say("setup.go"), self._go_on, enabled=ready, reason=reason)
         shown = (primary.text, primary.enabled, primary.reason)
         if self.primary is not None and shown == self._shown:
