@@ -155,10 +155,12 @@ class Windows:
         start = self._count - self._length
         # All samples since a gap, as far as the window reaches.
         good: Mask = self._last_bad < (start if self._count < self._needed else max(start, 0))
-        used = self._flags[self._length - self._used :]
-        blanked = float(np.mean(used == BLANKED))
-        reason = coverage_flaw(good, self._coverage_floor)
-        reason = sample_flaw(int(used.max()), blanked, self._max_blanked) or reason
+        reason, blanked = coverage_flaw(good, self._coverage_floor), 0.0
+        flags: Flags | None = None
+        if self._flags.any():
+            flags, used = self._flags, self._flags[self._length - self._used :]
+            blanked = float(np.mean(used == BLANKED))
+            reason = sample_flaw(int(used.max()), blanked, self._max_blanked) or reason
         if self._count < self._needed:
             rate_hz = self._montage.sfreq_hz
             what = "settling" if self._count >= self._length else "filling"
@@ -166,7 +168,6 @@ class Windows:
             reason = f"{what}: {self._count / rate_hz:.3g} of {self._needed / rate_hz:.3g} s"
         self._settled |= self._count >= self._needed
         quality = Quality(good, self._lost, not reason, reason, blanked)
-        flags = self._flags if self._flags.any() else None
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality, flags)
 
 
