@@ -70,7 +70,10 @@ class SpectrumCache:
         top_hz = nyquist_hz if self.full else min(HIGHEST_HZ, nyquist_hz)
         lowest_hz = min(LOWEST_HZ, top_hz / 2)
         self.edges_hz: Doubles = np.geomspace(lowest_hz, top_hz, N_ROWS + 1)
-        self._bands = band_weights(self._freqs_hz, self.edges_hz)
+        bands = band_weights(self._freqs_hz, self.edges_hz)
+        used = np.flatnonzero(bands.any(axis=1))
+        self._bins = slice(int(used[0]), int(used[-1]) + 1)  # a fifth of all, up to 200 Hz
+        self._bands = bands[self._bins]
         self._db: Floats = np.full((round(_MEAN_S / self.hop_s), N_ROWS), np.nan, np.float32)
         past = self._ring.last(self._capacity)[row]
         # The newest column ends at the last multiple of the hop.
@@ -133,9 +136,10 @@ class SpectrumCache:
         """Power of each band, float32 [n_frames, `N_ROWS`], dB re 1 µV²/Hz."""
         with np.errstate(invalid="ignore"):
             centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
-            power = np.zeros((len(frames), len(self._freqs_hz)))
+            power = np.zeros((len(frames), len(self._bands)))
             for taper in self._tapers:
-                power += np.abs(np.fft.rfft(centred * taper, self._n_padded, axis=1)) ** 2
+                spectrum = np.fft.rfft(centred * taper, self._n_padded, axis=1)
+                power += np.abs(spectrum[:, self._bins]) ** 2
             bands = (power / _N_TAPERS) @ self._bands
             return np.asarray(10 * np.log10(np.maximum(bands, _MIN_POWER)), np.float32)
 
