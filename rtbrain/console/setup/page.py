@@ -33,7 +33,7 @@ _DRAW_EVERY_S = 0.25
 _PLAN_H = 1.0  # of recording that there must be room for
 _DEFAULT_MAINS_HZ = 60  # as the recipes have it: it is seen on the page, and mended there
 _REPLAY, _SIMULATED, _BRIDGE = "rtbrain-replay", "rtbrain-sim", "rtbrain-bridge"
-_LISTED = 3
+_LISTED, _FILE = 3, QFileDialog.FileMode.ExistingFile
 _NEEDED = {"signal", "unit", "mains", "contacts"}  # without these nobody goes on
 
 
@@ -64,8 +64,9 @@ class SetupPage(Page):
         self.markers.named.connect(lambda code, name: self._do(lambda: self.name_it(code, name)))
         self.markers.target.connect(lambda name: self._do(lambda: session.change(target=name)))
         self.about.changed.connect(lambda n, value: self._do(lambda: session.change(**{n: value})))
-        ways = {"recording": self._ask_recording, "simulate": self._simulate}
-        ways["folder"] = self._ask_folder
+        ways: dict[str, Callable[[], object]]
+        ways = {"simulate": self._simulate, "folder": self._ask_folder}
+        ways["recording"] = partial(self._ask, "recording", _FILE, self.replay)
         self.ways.chosen.connect(lambda way: self._do(ways[way]))
         self.ways.address.connect(lambda address: self._do(lambda: self.bridge(address)))
         self.checks.mend.connect(lambda fix: self._do(lambda: self.mend(fix)))
@@ -205,7 +206,6 @@ class SetupPage(Page):
         if not new:
             self.go.emit("calibrate")
             return
-
         keys = {one.key for one in new}
 
         def still() -> bool:
@@ -231,13 +231,6 @@ class SetupPage(Page):
         cues = cues_name(self.session.settings.outlet)
         self._play(["simulate", "--name", _SIMULATED, "--follow", cues], _SIMULATED)
 
-    def _ask_recording(self) -> None:
-        dialog = QFileDialog(self, say("setup.ways.recording"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self._do(lambda: self.replay(Path(path))))
-        dialog.open()
-
     def replay(self, path: Path) -> None:
         """Play a recording as if it were the signal; once, for twice would be no new data."""
         self._play(["replay", str(path), "--name", _REPLAY], _REPLAY)
@@ -251,10 +244,13 @@ class SetupPage(Page):
         self._awaited = name
 
     def _ask_folder(self) -> None:
-        dialog = QFileDialog(self, say("setup.ways.folder"))
+        self._ask("folder", QFileDialog.FileMode.Directory, open_console)
+
+    def _ask(self, way: str, mode: QFileDialog.FileMode, call: Callable[[Path], object]) -> None:
+        dialog = QFileDialog(self, say(f"setup.ways.{way}"))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda path: self._do(lambda: open_console(Path(path))))
+        dialog.setFileMode(mode)
+        dialog.fileSelected.connect(lambda path: self._do(lambda: call(Path(path))))
         dialog.open()
 
     # What is shown.
