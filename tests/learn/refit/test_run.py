@@ -14,6 +14,7 @@ from rtbrain.decoder import read_bundle
 from rtbrain.errors import RtbrainError
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.held_out import HeldOut
 from rtbrain.learn.refit import run
 from rtbrain.live.detections import build_detector
@@ -151,6 +152,9 @@ def test_a_new_readout_has_thresholds_and_a_drift_limit_from_its_own_session(
     expected = np.take_along_axis(scipy.special.softmax(of_folds, 1), found.fold[None, None], 0)[0]
     np.testing.assert_allclose(values[at], expected.T, atol=1e-4)
     assert np.abs(np.diff(of_folds, axis=0)).max() > 0.1
+    held_out = block_folds(after.labelled, n_folds=5, embargo_s=after.embargo_s)
+    for number, fold in enumerate(held_out):
+        assert set(found.fold[fold.test]) == {number}
     assert set(np.unique(again.bundle.tensors["drift.thresholds"])) != {7.0}
     assert again.report["drift"]["blocks"] >= 4
     assert again.report["refit"]["text"].endswith(
