@@ -49,6 +49,11 @@ class StreamRow:
     channel: str = ""
     there: bool = True
 
+    @property
+    def of(self) -> tuple[Key, bool]:
+        """What the line is about: a stream, or the trigger channels of one."""
+        return self.key, bool(self.channels or self.channel)
+
 
 def rows_of(
     streams: Sequence[FoundStream], settings: SessionSettings, reading: SignalReading | None
@@ -180,28 +185,44 @@ class StreamTable(Panel):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
         fill(self.body, heads, scroll, stretched=scroll)
+        self._again = again  # what the focus leaves for the first line
         self.rows: list[_Line] = []
 
     def show_rows(self, rows: Sequence[StreamRow]) -> None:
-        """Show lines in this order."""
+        """Show lines in this order; a stream keeps its line, and with it the focus."""
         self._empty.setVisible(not rows)
-        while len(self.rows) < len(rows):
-            line = _Line()
-            line.role.activated.connect(lambda _, line=line: self._chosen(line))
-            line.channel.activated.connect(lambda _, line=line: self._chosen(line))
-            line.edit.editingFinished.connect(lambda line=line: self._typed(line))
-            self._column.insertWidget(len(self.rows), line)
-            embolden(line, self.theme)
-            self.rows.append(line)
-        for line, row in zip(self.rows, rows, strict=False):
-            line.show_row(row, self.theme)
-        for line in self.rows[len(rows) :]:
+        before, lines = [*self.rows], []
+        for row in rows:
+            line = next((one for one in before if one.row and one.row.of == row.of), None)
+            if line is not None:
+                before.remove(line)
+            lines.append(line or self._new_line())
+        for line in before:
             line.hide()
+            line.deleteLater()
+        if lines != self.rows:
+            focused: QWidget = self._again
+            for place, line in enumerate(lines):
+                self._column.insertWidget(place, line)
+                for widget in (line.role, line.channel):
+                    QWidget.setTabOrder(focused, widget)
+                    focused = widget
+        self.rows = lines
+        for line, row in zip(lines, rows, strict=True):
+            line.show_row(row, self.theme)
 
     def line(self, name: str) -> "_Line":
         """The line of a stream, or of a trigger channel."""
-        shown = [(line, line.row) for line in self.rows if not line.isHidden()]
+        shown = [(line, line.row) for line in self.rows]
         return next(line for line, row in shown if row and name in (row.channel, row.key[0]))
+
+    def _new_line(self) -> "_Line":
+        line = _Line()
+        line.role.activated.connect(lambda: self._chosen(line))
+        line.channel.activated.connect(lambda: self._chosen(line))
+        line.edit.editingFinished.connect(lambda: self._typed(line))
+        embolden(line, self.theme)
+        return line
 
     def _chosen(self, line: "_Line") -> None:
         if line.row is None:

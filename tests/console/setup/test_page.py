@@ -112,6 +112,33 @@ def test_a_stream_that_is_used_and_gone_stays_in_the_list(page):
     assert not used(page)
 
 
+def test_a_line_keeps_its_stream_and_its_focus_where_others_come_and_the_order_changes(qtbot, page):
+    role = page.streams.line("task").role
+    role.setFocus()
+    other = replace(AMP, uid="u3", name="abc", source_id="b", triggers=())
+    page.doctor.streams = (other, AMP, TASK)
+    page.draw_now()
+    assert [line.row.key[0] for line in page.streams.rows] == ["abc", "amp", "task"]
+    choose(page, "amp", "signal")
+    page.draw_now()
+    assert [line.row.key[0] for line in page.streams.rows][:2] == ["amp", "amp"]  # and its triggers
+    assert role.hasFocus()
+    for _ in range(2):
+        qtbot.keyClick(role, Qt.Key.Key_Up)
+    page.draw_now()
+    assert used(page) == {"amp": "signal", "task": "markers"}
+    names = []
+    page.streams.rows[0].role.setFocus()
+    for _ in range(4):  # Tab follows the order on the screen
+        names.append(QApplication.focusWidget().accessibleName().split(":")[0])
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    assert names == ["amp", "amp", "", "task"]
+    page.doctor.streams = (AMP,)
+    choose(page, "task", "")
+    page.draw_now()
+    assert {line.row.key[0] for line in page.streams.rows} == {"amp"}
+
+
 def test_codes_of_an_integer_stream_get_names_by_the_keyboard(qtbot, page):
     choose(page, "task", "markers")
     assert list(page.markers.rows) == ["1", "2", "9"]
