@@ -17,7 +17,6 @@ from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
 from rtbrain.live.realtime_check import measure
 from rtbrain.processes import (
-    last_line,
     private_lsl_session,
     process_usage,
     require_running,
@@ -254,7 +253,7 @@ def measure_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsage:
             require_running({folder / "simulate.log": sending, log: showing})
             seen.append((time.monotonic(), *process_usage(showing.pid)))
             time.sleep(_LOOK_EVERY_S)
-    sent_s = _sent_s(last_line(folder / "simulate.log"))
+    sent_s = _sent_s((folder / "simulate.log").read_text(encoding="utf-8", errors="replace"))
     if sent_s < 60 * minutes:
         raise SettingsError(
             f"bench view: the window had {sent_s:g} s of signal in {minutes:g} minutes: are there "
@@ -264,9 +263,9 @@ def measure_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsage:
 
 
 def _sent_s(words: str) -> float:
-    """Seconds of signal that were sent, by the last line of `rtbrain simulate`."""
-    found = re.search(r"([0-9.]+) s of signal", words)
-    return float(found.group(1)) if found else 0.0
+    """Seconds of signal that were sent, by what `rtbrain simulate` says at its end."""
+    found = re.findall(r"([0-9.]+) s of signal", words)  # lines of liblsl may follow it
+    return float(found[-1]) if found else 0.0
 
 
 def _fitted(seen: list[tuple[float, float, float]], minutes: float) -> ViewUsage:

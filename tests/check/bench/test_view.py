@@ -77,5 +77,5 @@ def test_upkeep_leaves_the_first_two_minutes_out_and_tells_each_of_the_others():
 
 
 def test_a_window_that_had_no_signal_is_not_measured():
-    assert view._sent_s("33907 samples sent, 16.6 s of signal") == 16.6
+    assert view._sent_s("33907 samples sent, 16.6 s of signal\n(   9.1s) ERR| lost") == 16.6
     assert view._sent_s("rtbrain: something else") == 0
