@@ -17,6 +17,7 @@ from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.window import MainWindow
 from tests.console.keyboard import ALT, KEY, Keyboard
 from tests.console.real import amplified, grows, numbers_of, streams_in
+from tests.test_live_equals_offline import DELAY_S
 
 pytestmark = [pytest.mark.lsl, pytest.mark.timeout(600)]
 LATE_S = 5.0  # 1 s, and 0.1 s for Esc, on a machine that does nothing else
@@ -112,7 +113,8 @@ def press_escape(keyboard, arrived):
     outlet, recorded = session.settings.outlet, streams_in(session.folder / file)
     decoded, events = (recorded[name(outlet)] for name in (decode_name, events_name))
     sent = {
-        "decode": np.max(decoded["time_stamps"] + decoded["time_series"][:, -3]),
+        # An age counts from the moment that is described, which is before the stamp.
+        "decode": np.max(decoded["time_stamps"] + decoded["time_series"][:, -3]) - DELAY_S,
         "detection": max(json.loads(row[0])["t_ready"] for row in events["time_series"]),
         "trigger": max(arrived),
     }
