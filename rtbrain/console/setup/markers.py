@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from rtbrain.console.folder import IGNORE, SessionSettings
-from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, styled
+from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, styled, tab_through, tabbed_before
 from rtbrain.marks import is_of_screen
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
@@ -70,8 +70,9 @@ class MarkerNames(Panel):
         for code in [code for code in self.rows if code not in codes]:
             self._targets.removeButton(self.rows[code].target)
             self.rows.pop(code).deleteLater()
+        known = {*self.rows}
         for at, code in enumerate(codes, 1):
-            if code not in self.rows:
+            if code not in known:
                 row = _Marker(code)
                 row.name.activated.connect(lambda _, row=row: self._name(row))
                 row.edit.editingFinished.connect(lambda row=row: self._name(row))
@@ -81,6 +82,10 @@ class MarkerNames(Panel):
                 embolden(row, self.theme)
                 self.rows[code] = row
             self.rows[code].show_marker(heard.get(code, 0), settings)
+        if not known.issuperset(codes):
+            rows = [self.rows[code] for code in codes]
+            fields = [field for row in rows for field in (row.name, row.target)]
+            tab_through(tabbed_before(self), *fields)
 
     @staticmethod
     def unnamed_texts(heard: Mapping[str, int], settings: SessionSettings) -> list[str]:

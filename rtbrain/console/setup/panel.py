@@ -1,5 +1,7 @@
 """A panel of a page: a head with a note and buttons, and what it holds."""
 
+from itertools import pairwise
+
 from PySide6.QtCore import QPointF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPolygonF
 from PySide6.QtWidgets import (
@@ -99,6 +101,20 @@ def repolish(widget: QWidget, name: str, value: bool) -> None:
         widget.setProperty(name, value)
         widget.style().unpolish(widget)
         widget.style().polish(widget)
+
+
+def tab_through(first: QWidget, *others: QWidget) -> None:
+    """Have Tab go from a widget through others, in whatever order they were made."""
+    for before, after in pairwise((first, *others)):
+        QWidget.setTabOrder(before, after)
+
+
+def tabbed_before(widget: QWidget) -> QWidget:
+    """The one from which Tab comes to a widget, or into it."""
+    found = widget.previousInFocusChain()
+    while found and found is not widget and not found.focusPolicy() & Qt.FocusPolicy.TabFocus:
+        found = found.previousInFocusChain()
+    return found or widget
 
 
 class Choice(QComboBox):

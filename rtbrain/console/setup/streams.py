@@ -18,7 +18,15 @@ from PySide6.QtWidgets import (
 from rtbrain.check.doctor.network import FoundStream
 from rtbrain.check.doctor.signal import SignalReading
 from rtbrain.console.folder import SessionSettings
-from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, repolish, styled
+from rtbrain.console.setup.panel import (
+    Choice,
+    Elided,
+    Panel,
+    embolden,
+    repolish,
+    styled,
+    tab_through,
+)
 from rtbrain.signal.reference import contact_rows
 from rtbrain.stream_names import is_manual_marks, is_status
 from rtbrain.units import microvolts_per
@@ -201,12 +209,9 @@ class StreamTable(Panel):
             line.hide()
             line.deleteLater()
         if lines != self.rows:
-            focused: QWidget = self._again
             for place, line in enumerate(lines):
                 self._column.insertWidget(place, line)
-                for widget in (line.role, line.channel):
-                    QWidget.setTabOrder(focused, widget)
-                    focused = widget
+            tab_through(self._again, *(one for line in lines for one in (line.role, line.channel)))
         self.rows = lines
         for line, row in zip(lines, rows, strict=True):
             line.show_row(row, self.theme)

@@ -139,6 +139,23 @@ def test_a_line_keeps_its_stream_and_its_focus_where_others_come_and_the_order_c
     assert {line.row.key[0] for line in page.streams.rows} == {"amp"}
 
 
+def test_tab_reaches_the_names_of_markers_between_the_streams_and_what_is_below(qtbot, page):
+    choose(page, "amp", "signal")
+    choose(page, "task", "markers")
+    page.draw_now()
+    names, seen = list(page.markers.rows.values()), []
+    qtbot.waitUntil(names[-1].isVisible)
+    page.streams.rows[0].role.setFocus()
+    for _ in range(30):
+        seen.append(QApplication.focusWidget())
+        qtbot.keyClick(seen[-1], Qt.Key.Key_Tab)
+    places = [seen.index(one.name) for one in names]
+    assert places == list(range(places[0], places[0] + 3))
+    assert max(seen.index(line.role) for line in page.streams.rows) < places[0]
+    below = [at for at, one in enumerate(seen) if page.about.isAncestorOf(one)]
+    assert places[-1] < min(below)
+
+
 def test_codes_of_an_integer_stream_get_names_by_the_keyboard(qtbot, page):
     choose(page, "task", "markers")
     assert list(page.markers.rows) == ["1", "2", "9"]
