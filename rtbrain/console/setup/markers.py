@@ -14,7 +14,15 @@ from PySide6.QtWidgets import (
 )
 
 from rtbrain.console.folder import IGNORE, SessionSettings
-from rtbrain.console.setup.panel import Choice, Elided, Panel, embolden, styled, tab_through, tabbed_before
+from rtbrain.console.setup.panel import (
+    Choice,
+    Elided,
+    Panel,
+    embolden,
+    styled,
+    tab_through,
+    tabbed_before,
+)
 from rtbrain.marks import is_of_screen
 from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill
