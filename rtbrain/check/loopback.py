@@ -113,13 +113,23 @@ def run_loopback(
         )
     if out is not None:
         require_writable_file(out, "--json")
-    rows = []
-    for path in paths:
-        receiver = _Receiver()
-        with _opened(path, port, drives, receiver) as sink:
-            rows.append(
-                receiver.row(_named(path, port, drives), _play(sink, receiver, n_triggers, rate_hz))
-            )
+    rows: list[LoopbackRow] = []
+    try:
+        for path in paths:
+            receiver = _Receiver()
+            with _opened(path, port, drives, receiver) as sink:
+                t_sent = _play(sink, receiver, n_triggers, rate_hz)
+                rows.append(receiver.row(_named(path, port, drives), t_sent))
+    finally:  # also what was measured before an output failed
+        _report(rows, n_triggers, rate_hz, out, console or Console())
+    return tuple(rows)
+
+
+def _report(
+    rows: Sequence[LoopbackRow], n_triggers: int, rate_hz: float, out: Path | None, console: Console
+) -> None:
+    if not rows:
+        return
     shown = table(
         f"{n_triggers} triggers, {rate_hz:g} a second: ms from the decision to the receiver",
         ("output", "received", "dropped", "lost", "doubled", "p50", "p99", "max"),
@@ -132,11 +142,10 @@ def run_loopback(
             for row in rows
         ],
     )
-    (console or Console()).print(shown)
+    console.print(shown)
     if out is not None:
         about = {"triggers": n_triggers, "rate_hz": rate_hz, "rows": [asdict(row) for row in rows]}
         write_atomically(out, strict_json(about))
-    return tuple(rows)
 
 
 def _named(path: str, port: str | None, drives: str) -> str:

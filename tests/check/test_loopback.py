@@ -91,3 +91,13 @@ def test_bytes_need_a_port_that_is_wired_to_itself():
 def test_a_port_that_is_absent_is_refused_in_one_line():
     said = refused("loopback", "serial", "--port", "/dev/ttyNONE")
     assert "outputs.serial.port '/dev/ttyNONE' cannot be opened" in said
+
+
+def test_what_was_measured_before_an_output_failed_is_kept(tmp_path):
+    out = tmp_path / "loopback.json"
+    outputs = [LoopbackPath.UDP, LoopbackPath.SERIAL]
+    options = {"n_triggers": 3, "rate_hz": 50.0, "port": "/dev/ttyNONE", "out": out}
+    with pytest.raises(OutputError, match="/dev/ttyNONE"):
+        run_loopback(outputs, **options, console=QUIET)
+    (row,) = json.loads(out.read_text())["rows"]
+    assert (row["path"], row["received"]) == ("udp", 3)
