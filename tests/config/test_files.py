@@ -64,7 +64,7 @@ def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
         ("{classes: [a, b], channel: x}", "exactly one of"),
         ("{events: [go]}", "one event is one class"),
         ("{classes: [a, b], rest: true}", "rest is for events"),
-        ("{classes: [a, b], threshold: 1}", "threshold is for channel"),
+        ("{classes: [a, b], threshold: 1}", "threshold is for one channel"),
     ],
 )
 def test_labels_that_mean_nothing_are_refused(tmp_path: Path, labels: str, part: str) -> None:

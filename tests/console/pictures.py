@@ -25,7 +25,7 @@ from rtbrain.view.streams.session import SessionUpdate
 from tests.console.calibrate.conftest import Jobs, action, record_blocks
 from tests.console.conftest import StubDoctor
 from tests.console.fitting.reports import DETECTIONS, add_calibration, add_decoder
-from tests.console.setup.test_page import AMP, FINE, TASK, WRONG, YELLOW
+from tests.console.setup.conftest import AMP, FINE, TASK, WRONG, YELLOW
 from tests.console.stub import Runs
 from tests.learn.session.run_by_hand import markers, write_run
 from tests.view.pictures import NOW, SIZES, THEMES, Staged

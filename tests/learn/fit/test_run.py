@@ -69,7 +69,7 @@ def test_scores_by_the_time_of_the_label_pass_through_that_of_the_fit(
     assert np.isfinite(lag["now"])
     line = describe_lags(decoder.report)
     best = f"{lag['best_s']:.2f} s before the newest sample: {max(lag['scores']):.3f}"
-    for part in (f"describe {lag['described_s']:.2f} s before", f"next: {lag['now']:.3f};", best):
+    for part in (f"describe {lag['described_s']:.2f} s before", f"next): {lag['now']:.3f};", best):
         assert part in line
     assert " ".join(line.split()) in " ".join(decoder.scores.caption.split())
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,15 +22,9 @@ from rtbrain.live.supervision.turn import Turn
 from rtbrain.stream.lsl.inlet import lsl_clock
 from tests.apps.program import refused
 from tests.conftest import wait_until
+from tests.live.amplifier import MONTAGE, SFREQ_HZ
 from tests.live.supervision.test_metrics import free_port
-from tests.live.test_recorder_process import (
-    MONTAGE,
-    SFREQ_HZ,
-    WITHIN_S,
-    children_of,
-    runs,
-    sending,
-)
+from tests.live.test_recorder_process import WITHIN_S, children_of, runs
 from tests.recording.xdf.fakes import read
 from tests.test_live_equals_offline import bundle_of
 
@@ -243,10 +236,10 @@ def test_a_recorder_that_ends_is_followed_by_another_with_a_file_of_its_own(tmp_
 
 @pytest.mark.lsl
 def test_a_killed_decoder_is_started_again_where_it_was_and_its_recording_goes_on(
-    tmp_path, monkeypatch
+    name, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    name, path, log = f"days-{uuid.uuid4().hex[:12]}", tmp_path / "s.xdf", tmp_path / "log"
+    path, log = tmp_path / "s.xdf", tmp_path / "log"
     settings = DecodeSettings(stream=StreamSettings(name=name), outlet=OutletSettings(name=name))
     bundle = bundle_of("linear", MONTAGE, tmp_path / "bundle")
     saved = SavedState(settings, bundle, print, Turn())
@@ -256,11 +249,7 @@ def test_a_killed_decoder_is_started_again_where_it_was_and_its_recording_goes_o
     command = [sys.executable, "-m", "rtbrain.apps", "decode", "--restart"]
     command += ["--bundle", str(tmp_path / "bundle"), "--stream", name, "--name", name]
     command += ["--record", str(path), "--metrics", str(port := free_port())]
-    with (
-        sending(name),
-        log.open("w") as output,
-        subprocess.Popen(command, stderr=output) as process,
-    ):
+    with log.open("w") as output, subprocess.Popen(command, stderr=output) as process:
         try:
             wait_until(lambda: "decodes are valid" in log.read_text())
             wait_until(lambda: n_valid(path, name, since_s=0.0) > 5)
