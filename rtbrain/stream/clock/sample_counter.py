@@ -125,7 +125,6 @@ class SampleCounter:
         now_s, t_arrived = t_arrived, t_arrived - self.clock.delta_s
         marks = digests(data)
         flat = self._flatness(stamps, marks)
-        self._received += stamps.size
         late = np.diff(stamps) * self.sfreq_hz - 1  # against the counter, samples
         jumps = [*(np.flatnonzero(~(np.abs(late) <= _NEAR_SAMPLES)) + 1).tolist(), stamps.size]
         times = np.empty(stamps.size)
@@ -136,6 +135,8 @@ class SampleCounter:
             stamp = float(stamps[start])
             known = None if flat[start] else int(marks[start])
             gap = self._judge(stamp, known, t_arrived)
+            if not self.clock.usable:
+                break  # from this sample on, however many come in this call
             if gap is None:
                 start += 1
                 continue
@@ -152,6 +153,7 @@ class SampleCounter:
                 gaps.append(gap)
             pieces[-1].append(run)
             start = run.stop
+        self._received += start
         if pieces:
             self.clock.arrived(float(times[pieces[-1][-1].stop - 1]), now_s)
             self._judge_pace()
@@ -162,6 +164,8 @@ class SampleCounter:
             first += gap
             chunks.append(_chunk(data, np.minimum(times, now_s), runs, first, gap))
             first += chunks[-1].n_samples
+        if start < stamps.size:
+            chunks += self._take_by_arrival(data[:, start:], now_s)
         return chunks
 
     def connected(

@@ -4,7 +4,7 @@ import itertools
 import os
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rtbrain.buffer import Windows
@@ -79,6 +79,7 @@ def chain():
 
 
 @many
+@example(seed=1531, edges=[1206], trouble="step")  # gives its stamps up in the middle of a call
 @given(
     seed=st.integers(0, 2**32 - 1),
     edges=st.lists(st.integers(0, 4000), max_size=60),
@@ -102,7 +103,9 @@ def test_counts_numbers_and_times_do_not_depend_on_the_cuts(seed, edges, trouble
         pieces += second.take(data[:, a:b], stamps[a:b], arrived)
     assert counts(second) == counts(first)
     np.testing.assert_array_equal(numbers_of(pieces), numbers_of(one))
-    np.testing.assert_allclose(stamps_of(pieces), stamps_of(one), rtol=0, atol=1e-6)
+    assert second.clock.usable == first.clock.usable
+    if first.clock.usable:  # otherwise they are dated by the arrival of their call
+        np.testing.assert_allclose(stamps_of(pieces), stamps_of(one), rtol=0, atol=1e-6)
     assert [c.gap for c in pieces if c.gap] == [c.gap for c in one if c.gap]
     np.testing.assert_array_equal(
         np.concatenate([c.data for c in pieces], 1), np.concatenate([c.data for c in one], 1)
