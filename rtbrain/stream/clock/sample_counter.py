@@ -117,8 +117,9 @@ class SampleCounter:
         `stamps` [n_samples] are the sender's, s; no time stamp of a chunk is later than
         `t_arrived` on the LSL clock.
         """
-        stamps = self.clock.to_base(stamps, t_arrived)
-        if not self.clock.usable:
+        clock = self.clock
+        stamps = clock.to_base(stamps, t_arrived)
+        if not clock.usable:
             return self._take_by_arrival(data, t_arrived)
         if not stamps.size:  # the pull that finds nothing
             return []
@@ -135,7 +136,7 @@ class SampleCounter:
             stamp = float(stamps[start])
             known = None if flat[start] else int(marks[start])
             gap = self._judge(stamp, known, t_arrived)
-            if not self.clock.usable:
+            if not self.clock.usable:  # given up just now
                 break  # from this sample on, however many come in this call
             if gap is None:
                 start += 1
