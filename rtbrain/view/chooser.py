@@ -1,5 +1,6 @@
 """What stands in the place of the signal until there is one: the streams to choose from."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
@@ -47,9 +48,11 @@ class SignalChooser(QWidget):
             self._layout.removeWidget(button)
             button.deleteLater()
         self.buttons = []
+        names = Counter(signal.name for signal in signals)
         for signal in signals:
+            words = _words(signal, alone=names[signal.name] == 1)
             # Where there is an ampersand, Qt sees a shortcut.
-            button = QPushButton(plain_text(str(signal), _CHOICE_CHARS).replace("&", "&&"))
+            button = QPushButton(plain_text(words, _CHOICE_CHARS).replace("&", "&&"))
             button.clicked.connect(lambda checked=False, signal=signal: self._press(signal))
             place = self._layout.count() - 1
             self._layout.insertWidget(place, button, alignment=Qt.AlignmentFlag.AlignCenter)
@@ -65,6 +68,18 @@ class SignalChooser(QWidget):
     def _press(self, signal: StreamSummary) -> None:
         self.offer("", ())
         self._choose(signal)
+
+
+def _words(signal: StreamSummary, *, alone: bool) -> str:
+    """A stream in words, by its source id where another one has its name."""
+    return say(
+        "frame.found" if alone else "frame.found_by_id",
+        name=signal.name,
+        source_id=signal.source_id,
+        n=signal.n_channels,
+        rate=f"{signal.sfreq_hz:g}",
+        host=signal.host,
+    )
 
 
 def waiting_text(session: ViewSession) -> str:

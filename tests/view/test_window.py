@@ -313,8 +313,12 @@ def test_of_several_signals_the_one_that_is_chosen_is_shown(
     session.choices = signals
     qtbot.waitUntil(lambda: len(window.chooser.buttons) == 2)
     assert "choose one" in window.chooser.words.text()
-    assert "source_id 'id-1'" in window.chooser.buttons[1].text()
-    assert "a&&b" in window.chooser.buttons[1].text()
+    words = "a&&b (id-1): 4 channels, 512 Hz, from ward"
+    assert window.chooser.buttons[1].text() == words
+    session.choices = (signals[0], replace(signals[1], name="c"))
+    qtbot.waitUntil(lambda: "id-" not in window.chooser.buttons[0].text())
+    session.choices = signals
+    qtbot.waitUntil(lambda: "id-" in window.chooser.buttons[0].text())
     session.choices = ()
     qtbot.mouseClick(window.chooser.buttons[1], Qt.MouseButton.LeftButton)
     assert session.chosen == [signals[1]]
