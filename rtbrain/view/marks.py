@@ -20,6 +20,7 @@ from rtbrain.marks import MANUAL_MARK
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream_names import manual_marks_name, window_source_id
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
+from rtbrain.view.texts import say
 
 _MAX_CHARS = 200
 # Whoever says again and again that it listens gets no flood of marks for an answer.
@@ -140,13 +141,14 @@ class OperatorMarks:
         """Send a mark and confirm it in the status line."""
         sent = self._outlet.send(text)
         if sent:
-            self._show_message(f"marked: {sent}  ({self._outlet.name})")
+            self._show_message(say("marks.sent", text=sent, window=self._outlet.name))
 
     def mark_contact(self, label: str, bad: bool) -> None:
         """Mark a contact as bad or good, in this window and for every decoder that listens."""
         self._session.mark(label, bad)
         self._outlet.mark_contact(label, bad)
-        self._show_message(f"{label} marked {'bad' if bad else 'good'}  ({self._outlet.name})")
+        words = "marks.bad" if bad else "marks.good"
+        self._show_message(say(words, contact=label, window=self._outlet.name))
         self.on_change()
 
     def toggle_bad(self) -> None:
@@ -167,7 +169,8 @@ class OperatorMarks:
         for event in update.events:
             if event.event == "mark_refused":
                 bad = self._session.bad.get(str(event.fields.get("channel")), "")
-                self._show_message(f"{event.fields.get('channel')} stays bad, {bad}")
+                contact = event.fields.get("channel")
+                self._show_message(say("marks.stays_bad", contact=contact, reason=bad))
         if any(event.event.startswith("channel_") for event in update.events):
             self.on_change()
 
@@ -175,8 +178,8 @@ class OperatorMarks:
         """Open a dialog for a text, and send it as a mark when it is confirmed."""
         dialog = QInputDialog(self._window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setWindowTitle("Mark")
-        dialog.setLabelText("Text of the mark")
+        dialog.setWindowTitle(say("marks.title"))
+        dialog.setLabelText(say("marks.text"))
         dialog.textValueSelected.connect(self.send)
         dialog.open()
 
@@ -191,7 +194,7 @@ def mark_labels_dialog(labels: MarkLabels, parent: QWidget | None = None) -> QDi
     """Dialog that changes the texts of F1 to F8, not yet shown."""
     dialog = QDialog(parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setWindowTitle("Texts of F1 to F8")
+    dialog.setWindowTitle(say("marks.labels"))
     form = QFormLayout(dialog)
     fields = [QLineEdit(text) for text in labels]
     for number, field in enumerate(fields, 1):

@@ -45,52 +45,46 @@ _EVERYWHERE = ("seen", "log", "details")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One command of the window."""
+    """One command of the window, with its menu; its words are among the texts."""
 
     command: str
     menu: str
-    text: str
     keys: str
-    tip: str
     checkable: bool = False
+
+    @property
+    def text(self) -> str:
+        """What stands in the menu."""
+        if self.command in PANELS:
+            return say(f"frame.panels.{self.command}")
+        return say(f"keys.{self.command}.text")
+
+    @property
+    def tip(self) -> str:
+        """What it does."""
+        if self.command in PANELS:
+            return say("frame.panel", panel=self.text)
+        return say(f"keys.{self.command}.tip")
 
 
 KEYS = (
-    Key("screenshot", "&File", "Save a &picture", "Ctrl+S", "Save the window as a PNG file."),
-    Key("quit", "&File", "&Quit", "Ctrl+Q", "Close the window; nothing else stops."),
-    Key(
-        "pause",
-        "&View",
-        "&Pause the picture",
-        "Space",
-        "Freeze traces, spectra and map only.",
-        True,
-    ),
-    Key("theme", "&View", "&Light theme", "Ctrl+T", "Switch between dark and light.", True),
-    Key("large", "&View", "Lar&ge type", "Ctrl+L", "Type half as large again.", True),
-    Key("next", "&View", "&Next contact", ".", "Spectra of the next contact."),
-    Key("previous", "&View", "Pre&vious contact", ",", "Spectra of the previous contact."),
-    *(
-        Key(name, "&View", panel, f"Ctrl+{number}", say("frame.panel", panel=panel), True)
-        for number, name in enumerate(PANELS, 1)
-        for panel in [say(f"frame.panels.{name}")]
-    ),
-    Key("seen", "&View", "&Seen", "Ctrl+K", "Shrink the alarm to its cell."),
-    Key("log", "&View", "&Log", "Ctrl+J", "Show what has happened."),
-    Key("details", "&View", "&Details of the status line", "Ctrl+D", "Show all in full."),
-    Key("layout", "&View", "&Show every panel", "Ctrl+0", "Put every panel back in its place."),
-    Key("free", "&Marks", "&Write a mark...", "Ctrl+M", "Send a text of your own as a mark."),
-    Key(
-        "bad",
-        "&Marks",
-        "Mark contact as &bad",
-        "Ctrl+B",
-        "Exclude it from decoding, or undo.",
-        True,
-    ),
-    Key("labels", "&Marks", "&Texts of F1 to F8...", "Ctrl+E", "Choose what F1 to F8 send."),
-    Key("keys", "&Help", "&Keys", "Ctrl+H", "Show this list."),
-    Key("about", "&Help", "&About", "Ctrl+I", "Versions and conditions of use."),
+    Key("screenshot", "file", "Ctrl+S"),
+    Key("quit", "file", "Ctrl+Q"),
+    Key("pause", "view", "Space", True),
+    Key("theme", "view", "Ctrl+T", True),
+    Key("large", "view", "Ctrl+L", True),
+    Key("next", "view", "."),
+    Key("previous", "view", ","),
+    *(Key(name, "view", f"Ctrl+{number}", True) for number, name in enumerate(PANELS, 1)),
+    Key("seen", "view", "Ctrl+K"),
+    Key("log", "view", "Ctrl+J"),
+    Key("details", "view", "Ctrl+D"),
+    Key("layout", "view", "Ctrl+0"),
+    Key("free", "marks", "Ctrl+M"),
+    Key("bad", "marks", "Ctrl+B", True),
+    Key("labels", "marks", "Ctrl+E"),
+    Key("keys", "help", "Ctrl+H"),
+    Key("about", "help", "Ctrl+I"),
 )
 
 
@@ -102,9 +96,11 @@ class KeysDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle("Keys")
+        self.setWindowTitle(say("keys.title"))
         rows = [(key.keys, key.tip) for key in KEYS]
-        rows += [(f"F{number}", f"Mark: {text}") for number, text in enumerate(labels, 1)]
+        rows += [
+            (f"F{number}", say("keys.mark", text=text)) for number, text in enumerate(labels, 1)
+        ]
         rows += more
         table, body = QGridLayout(), QWidget()
         body.setLayout(table)
@@ -213,9 +209,8 @@ class Menus:
             self.actions[key.command] = action
         for number, text in enumerate(marks.labels):
             name = f"F{number + 1}"
-            action = self._add(
-                "&Marks", text, name, "Send this mark.", partial(marks.press, number)
-            )
+            tip = say("keys.send_mark")
+            action = self._add("marks", text, name, tip, partial(marks.press, number))
             self.actions[name] = action
         self.message, self.research = plain_label(), ResearchOnly()
         self._corner = QWidget(window)
@@ -243,7 +238,7 @@ class Menus:
 
     def keys_dialog(self) -> KeysDialog:
         """List of all keys, not yet shown."""
-        more = [("Tab", "Go to the next control.")]
+        more = [("Tab", say("keys.next_control"))]
         more += [
             (action.shortcut().toString(), action.text())
             for panel in self._panels
@@ -261,11 +256,11 @@ class Menus:
         self._menu(menu).addAction(action)
         return action
 
-    def _menu(self, title: str) -> QMenu:
-        if title not in self._menus:
-            self._menus[title] = self._window.menuBar().addMenu(title)
-            self._menus[title].setToolTipsVisible(True)
-        return self._menus[title]
+    def _menu(self, name: str) -> QMenu:
+        if name not in self._menus:
+            self._menus[name] = self._window.menuBar().addMenu(say(f"keys.menus.{name}"))
+            self._menus[name].setToolTipsVisible(True)
+        return self._menus[name]
 
     def _marks_changed(self) -> None:
         """Show the texts of the keys, and whether the chosen contact is marked as bad."""
@@ -274,7 +269,7 @@ class Menus:
         bad = self.actions["bad"]
         bad.setEnabled(bool(self._marks.contact))
         contact = self._marks.contact.replace("&", "&&")
-        bad.setText(f"Mark contact {contact} as &bad")
+        bad.setText(say("keys.bad.of", contact=contact))
         bad.setChecked(self._marks.chosen_is_bad)
 
 

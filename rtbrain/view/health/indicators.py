@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.view.streams.inlets import StreamHealth, feed_of
+from rtbrain.view.texts import say
 
 KEPT_S = 60.0
 _MAX_ROWS = 4096
@@ -16,13 +17,6 @@ _STATES = frozenset(
 )
 _STATES |= {"failed", "stopped"}
 _MAX_TEXT_CHARS = 300
-_TIP = (
-    "Latency of the newest decode: ready {parts.total:.3f} s after the moment it describes\n"
-    "algorithm {parts.algorithm:.3f} s: from that moment to the end of the window\n"
-    "transport {parts.transport:.3f} s: from there until the decoder had the samples\n"
-    "compute {parts.compute:.3f} s: from there to the decode\n"
-    "Delivery to this window took {delivery_delay_s:.3f} s"
-)
 
 
 def origin_of(feeds: tuple[StreamHealth, ...]) -> str:
@@ -84,7 +78,8 @@ class DecoderStatus:
     @property
     def tip(self) -> str:
         """What it reported, in full."""
-        said = f"The decoder reported: {self.state}" if self.state else "No state reported yet"
+        known = "state" if self.state else "nothing"
+        said = say(f"reported.{known}", state=self.state)
         reason = f" ({self.reason})" if self.reason else ""
         return "\n".join([f"{said}{reason}", *filter(None, self._remarks.values())])
 
@@ -111,10 +106,17 @@ def latency_tip(latency: "LatencyHistory") -> str:
     """The parts of the newest latency, one a line."""
     parts = latency.newest
     if not math.isfinite(parts.total):
-        return "No decode has arrived yet"
+        return say("latency.none")
     if not math.isfinite(parts.algorithm):
-        return f"Latency {parts.total:.2f} s; its parts are known for valid decodes only"
-    return _TIP.format(parts=parts, delivery_delay_s=latency.delivery_delay_s)
+        return say("latency.invalid", total=f"{parts.total:.2f}")
+    values = {
+        "total": parts.total,
+        "algorithm": parts.algorithm,
+        "transport": parts.transport,
+        "compute": parts.compute,
+        "delivery": latency.delivery_delay_s,
+    }
+    return "\n".join(say(f"latency.{key}", **{key: f"{s:.3f}"}) for key, s in values.items())
 
 
 @dataclass(frozen=True, slots=True)
