@@ -269,7 +269,7 @@ class CueRun(QObject):
 
     def _show_waiting(self) -> None:
         if self._waits is not None:
-            self._show(self._waits)
+            self._show(self._waits, soon=True)  # a timer may be early by a part of a ms
 
     def _shown(self, scene: Scene, t: float) -> None:
         if scene is not self._waits:
