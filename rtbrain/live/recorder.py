@@ -28,7 +28,7 @@ from rtbrain.types import CONTACT_KINDS, Chunk
 from rtbrain.units import AmplitudeCheck, to_microvolts
 
 # A kill costs the samples since the last flush.
-_FLUSH_EVERY_S = 0.5
+_FLUSH_EVERY_S = 0.25
 _TRY_AGAIN_S = 1.0
 _ALARM_EVERY_S = 10.0
 _SLOW_S = 1.0
