@@ -80,13 +80,19 @@ collect_ignore_glob = (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let the garbage of a test of windows go in this thread: in another one Qt may crash."""
+    """End the windows of a test with it, and let its garbage go in this thread, as Qt needs it.
+
+    A window whose deletion waits for the next test of windows listens to streams till then.
+    """
     if "qtbot" not in getattr(item, "fixturenames", ()):
         return (yield)
+    from PySide6.QtCore import QCoreApplication, QEvent
+
     gc.disable()
     try:
         return (yield)
     finally:
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
         gc.collect(1)
         gc.enable()
 
