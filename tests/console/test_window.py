@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QAbstractButton, QDialog, QWidget
+from PySide6.QtCore import QEvent, QSettings, Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QWidget
 
 from rtbrain.check.doctor.checks import judge
 from rtbrain.console.fitting.page import FitPage
@@ -211,6 +212,19 @@ def test_escape_stops_outputs_before_an_open_menu_or_dialog_sees_it(qtbot, windo
     assert window.bar.message.endswith("Recording goes on.")
     qtbot.keyClick(dialog, KEY.Key_Escape)  # nothing is on: it closes what it closes elsewhere
     assert not dialog.isVisible()
+
+
+def test_an_escape_that_has_stopped_outputs_closes_no_dialog_by_its_second_event(window, running):
+    dialog = QDialog(window)
+    dialog.show()
+    for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+        QApplication.sendEvent(
+            dialog, QKeyEvent(kind, KEY.Key_Escape, Qt.KeyboardModifier.NoModifier)
+        )
+        running["decoder"].stopping = True
+        window.poll()
+    assert dialog.isVisible()
+    dialog.close()
 
 
 def test_space_starts_nothing_and_enter_does(qtbot, window):

@@ -305,6 +305,7 @@ class ConsoleKeys(QObject):
     def __init__(self, parent: QObject, escape: Callable[[], bool]) -> None:
         super().__init__(parent)
         self._escape = escape
+        self._taken = False  # an Esc that Qt has offered as a shortcut, and has yet to press
         application = QCoreApplication.instance()
         if application is not None:
             application.installEventFilter(self)
@@ -314,7 +315,10 @@ class ConsoleKeys(QObject):
         if event.type() not in _PRESSES or not isinstance(event, QKeyEvent):
             return False
         if event.key() == Qt.Key.Key_Escape:
-            return self._escape()
+            # What it stopped as a shortcut may have stopped by the time it is pressed.
+            taken = self._escape() or self._taken
+            self._taken = taken and event.type() != QEvent.Type.KeyPress
+            return taken
         if not isinstance(watched, QAbstractButton):
             return False
         if event.key() == Qt.Key.Key_Space:
