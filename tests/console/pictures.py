@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.check.doctor.checks import in_order
@@ -28,7 +27,7 @@ from tests.console.fitting.reports import DETECTIONS, add_calibration, add_decod
 from tests.console.setup.conftest import AMP, FINE, TASK, WRONG, YELLOW
 from tests.console.stub import Runs
 from tests.learn.session.run_by_hand import markers, write_run
-from tests.view.pictures import NOW, SIZES, THEMES, Staged
+from tests.view.pictures import NOW, SIZES, THEMES, Staged, save
 
 USED = (
     UsedStream(name="ward-amp", source_id="amp-1", role="signal"),
@@ -99,10 +98,7 @@ def main(folder: Path, only: list[str]) -> None:
                 for full in (False, True):
                     name = f"{step}-{'full' if full else 'empty'}-{theme}-{size}.png"
                     window = staged_console(step, full, size, theme, folder / name[:-4])
-                    picture = window.grab().toImage()
-                    picture.save(str(folder / name))
-                    grey = picture.convertToFormat(QImage.Format.Format_Grayscale8)
-                    grey.save(str(folder / "grey" / name))
+                    save(window.grab().toImage(), folder, name)
                     window.leave()
                     window.deleteLater()
                     application.processEvents()

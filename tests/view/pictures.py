@@ -264,6 +264,13 @@ def staged_window(state: str, size: str, theme: str, settings: QSettings) -> Mai
     return window
 
 
+def save(picture: QImage, folder: Path, name: str) -> None:
+    """Write a picture, and its grey twin beside it."""
+    picture.save(str(folder / name))
+    grey = picture.convertToFormat(QImage.Format.Format_Grayscale8)
+    grey.save(str(folder / "grey" / name))
+
+
 def main(folder: Path, only: list[str]) -> None:
     """Save every picture, or those of some states or sizes."""
     (folder / "grey").mkdir(parents=True, exist_ok=True)
@@ -280,9 +287,7 @@ def main(folder: Path, only: list[str]) -> None:
                 shown = getattr(window, state) if state in ("log", "details") else shown
                 picture = shown.grab().toImage()
                 name = f"{state}-{theme}-{size}.png"
-                picture.save(str(folder / name))
-                grey = picture.convertToFormat(QImage.Format.Format_Grayscale8)
-                grey.save(str(folder / "grey" / name))
+                save(picture, folder, name)
                 window.close()
                 window.deleteLater()
                 application.processEvents()
