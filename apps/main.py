@@ -122,3 +122,7 @@ def _say(message: str) -> None:
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     _say(f"unexpected {kind.__name__}: {error}; rtbrain --debug COMMAND shows where")
+
+
+if __name__ == "__main__":  # `python -m rtbrain.apps.main` is `python -m rtbrain.apps`
+    importlib.import_module("rtbrain.apps.__main__").main()

@@ -24,8 +24,9 @@ def test_the_version_is_told() -> None:
     assert rtbrain("--version").stdout == f"rtbrain {package.__version__}\n"
 
 
-def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "rtbrain.apps", "inspect", "no-such-bundle"]
+@pytest.mark.parametrize("module", ["rtbrain.apps", "rtbrain.apps.main"])
+def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own(module: str) -> None:
+    command = [sys.executable, "-m", module, "inspect", "no-such-bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
