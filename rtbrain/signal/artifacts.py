@@ -24,6 +24,7 @@ _BLOCK_S = 0.25
 _MOST_SKIPPED, _MOST_TOGETHER = 8, 120
 _AFTER_S = 0.05
 _NEVER = -(2**62)
+_PICKED = 64  # samples of a block, or up to twice as many, that tell what is usual
 _QUIET_S = 1.0  # without an artifact, before the next is reported
 _FEWEST = 2  # contacts of an artifact that spoils all of them: one alone is a contact's own
 
@@ -54,6 +55,7 @@ class ArtifactGuard:
         self._lag = max(1, round(_STEP_S * sfreq_hz))
         self._step_uv = np.float32(_STEP_UV * max(1.0, 1e3 * self._lag / sfreq_hz))
         self._block_samples = max(1, round(_BLOCK_S * sfreq_hz))
+        self._thin = max(1, self._block_samples // _PICKED)
         self._after = round(_AFTER_S * sfreq_hz)
         self._quiet = round(_QUIET_S * sfreq_hz)
         self.reset()
@@ -70,7 +72,9 @@ class ArtifactGuard:
         self._tail = np.empty((n, 0), np.float32)  # last clean samples
         self._tail_at = np.empty(0, np.int64)  # their numbers
         self._last = np.full((n, 1), _NEVER, np.int64)  # last sample of an artifact
-        self._block: list[tuple[Floats, Floats]] = []
+        self._n_clean = 0  # samples of the block
+        # Every so many of them, and the changes there: [2, n_contacts, n_picked].
+        self._picked = np.empty((2, n, -(-self._block_samples // self._thin)), np.float32)
         # Contacts with an artifact in the block, with changes of several, and of no brain.
         self._spoilt, self._changed, self._leapt = np.zeros((3, n), np.bool_)
 
@@ -132,7 +136,7 @@ class ArtifactGuard:
         if changes.shape[1] < n_new:  # at the beginning
             changes = np.pad(changes, ((0, 0), (n_new - changes.shape[1], 0)))
         across = self._across(numbers)
-        self._block.append((joined[:, -n_new:], changes))
+        self._pick(signal, changes)
         if self._usual is None:
             return None
         median, distance, change = self._usual
@@ -172,19 +176,25 @@ class ArtifactGuard:
         for contacts, found in ((self._leapt, leaps), (self._changed, changes)):
             contacts |= found[:, found.sum(axis=0) >= _FEWEST].any(axis=1)
 
+    def _pick(self, signal: Floats, changes: Floats) -> None:
+        """Pick from the next clean samples of the block, [n_contacts, n_samples]."""
+        first = -self._n_clean % self._thin
+        begin = -(-self._n_clean // self._thin)
+        self._n_clean += signal.shape[1]
+        of_block = self._picked[:, :, begin : -(-self._n_clean // self._thin)]
+        of_block[0], of_block[1] = signal[:, first :: self._thin], changes[:, first :: self._thin]
+
     def _learn(self) -> None:
         """At the end of a block: what is usual, of contacts without an artifact in it."""
-        parts, spoilt, changed, leapt = self._block, self._spoilt, self._changed, self._leapt
-        self._block = []
+        n_clean, self._n_clean = self._n_clean, 0
+        spoilt, changed, leapt = self._spoilt, self._changed, self._leapt
         self._spoilt, self._changed, self._leapt = np.zeros((3, spoilt.size), np.bool_)
-        n_clean = sum(signal.shape[1] for signal, _ in parts)
         if 2 * n_clean < self._block_samples:
             return
-        signal, changes = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
-        thin = max(1, n_clean // 64)
-        median = np.median(signal[:, ::thin], axis=1, keepdims=True)
-        distance = np.median(np.abs(signal[:, ::thin] - median), axis=1, keepdims=True)
-        change = np.median(changes[:, ::thin], axis=1, keepdims=True)
+        signal, changes = self._picked[:, :, : -(-n_clean // self._thin)]
+        median = _medians(signal)
+        distance = _medians(np.abs(signal - median))
+        change = _medians(changes)
         change[change == 0] = np.nan  # a flat contact says nothing of what is usual
         if self._usual is None:
             self._usual = median, distance, change
@@ -216,3 +226,11 @@ def _highest(values: Floats) -> Floats:
     highest: Floats = values.max(axis=1)
     # Twice as slow.
     return highest if np.isfinite(highest).all() else np.fmax.reduce(values, axis=1)
+
+
+def _medians(values: Floats) -> Floats:
+    """Median of each row, [n_rows, 1], NaN where it holds one; in a tenth of numpy's time."""
+    ordered, half = np.sort(values, axis=1), values.shape[1] // 2
+    medians: Floats = (ordered[:, [half]] + ordered[:, [half - 1 + values.shape[1] % 2]]) / 2
+    medians[np.isnan(ordered[:, -1])] = np.nan
+    return medians

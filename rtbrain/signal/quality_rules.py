@@ -111,19 +111,19 @@ class BlockMeasures:
         bounds = np.linspace(0, block_samples, _PIECES + 1).astype(np.int64).tolist()
         self._pieces = list(itertools.pairwise(bounds))
         self._high, self._low = np.empty((2, n_contacts), np.float32)
+        self._at_high, self._at_low = np.empty((2, n_contacts), np.int32)  # samples there
         self._standing, self._squares = np.empty((2, n_contacts), np.float32)
         self._means = np.empty((n_contacts, n_periods + 1), np.float32)
         self._powers = np.empty((n_contacts, 2), np.float32)  # of the changes, plain and tapered
         self._products = np.empty((n_contacts, self._waves.shape[1]), np.float32)
-        self._truths = np.empty((n_contacts, block_samples), np.bool_)
         self._done = _PIECES  # pieces of the block that are measured
 
     def begin(self) -> None:
         """Begin a block."""
         self._done = 0
         self._high[:], self._low[:] = -np.inf, np.inf
-        sums = (self._standing, self._squares, self._means, self._powers, self._products)
-        for total in sums:
+        counts = self._at_high, self._at_low, self._standing
+        for total in (*counts, self._squares, self._means, self._powers, self._products):
             total[:] = 0
 
     def add(self, block: Floats, n_held: int) -> None:
@@ -136,8 +136,14 @@ class BlockMeasures:
 
     def _add(self, block: Floats, start: int, stop: int) -> None:
         raw = block[:, start:stop]
-        np.maximum(self._high, raw.max(axis=1), out=self._high)
-        np.minimum(self._low, raw.min(axis=1), out=self._low)
+        for further, of_piece, so_far, n_there in (
+            (np.maximum, raw.max(axis=1), self._high, self._at_high),
+            (np.minimum, raw.min(axis=1), self._low, self._at_low),
+        ):
+            extreme = further(so_far, of_piece)
+            n_there *= extreme == so_far
+            n_there += (of_piece == extreme) * _count(raw == of_piece[:, None])
+            so_far[:] = extreme
         signal = raw - block[:, :1]  # rounding of an offset would drown what is left
         self._squares += np.einsum("ct,ct->c", signal, signal)
         self._means += signal @ self._averages[start:stop]
@@ -154,9 +160,6 @@ class BlockMeasures:
         finite: Mask = np.isfinite(high) & np.isfinite(low)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             level = self._squares / n_samples - np.square(self._means[:, -1], dtype=np.float64)
-            extremes = [
-                _count(np.equal(block, edge[:, None], out=self._truths)) for edge in (high, low)
-            ]
             mains = np.zeros(len(block))
             for products in np.split(self._products, np.cumsum(self._n_waves)[:-1], axis=1):
                 power = np.square(products, dtype=np.float64).sum(axis=1) * self._power_of_product
@@ -165,7 +168,7 @@ class BlockMeasures:
                 finite,
                 self._flat(block),
                 np.maximum(high, -low),
-                np.maximum(*extremes) / n_samples,
+                np.maximum(self._at_high, self._at_low) / n_samples,
                 _decibel(np.maximum(level, 0)),
                 _decibel(powers[:, 0]),
                 _decibel(mains),
@@ -279,7 +282,8 @@ def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
 
 def _uncorrelated(correlation: Doubles, normal: Mask) -> Mask:
     known = correlation[normal & np.isfinite(correlation)]
-    if known.size < _MIN_CONTACTS or np.quantile(known, _QUARTILE) < _CORRELATED:
+    n_low = np.count_nonzero(known < _CORRELATED)
+    if known.size < _MIN_CONTACTS or n_low > _QUARTILE * known.size:
         return np.zeros(normal.shape, np.bool_)
     return np.asarray(correlation < _UNCORRELATED_BELOW)
 

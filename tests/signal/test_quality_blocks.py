@@ -68,3 +68,20 @@ def test_a_block_that_lost_samples_judges_nobody() -> None:
     later = Chunk(data[:, after:], chunk.timestamps[after:], after, after - before)
     np.testing.assert_array_equal(stage(later).data, data[:, after:])
     assert stage.bad == {}
+
+
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("above_uv", "reason"), [(1, "saturated"), (-1, None)])
+def test_only_a_stretch_at_the_extreme_of_a_block_is_a_rail(
+    end: bool, sign: int, above_uv: float, reason: str | None
+) -> None:
+    data = healthy(14)
+    for block in (FIRST, FIRST + 1):
+        stretch, length = data[ROW, block * BLOCK : (block + 1) * BLOCK], round(0.3 * BLOCK)
+        held, rest = (-length, slice(-length)) if end else (0, slice(length, None))
+        extreme = (sign * stretch[rest]).max()
+        stretch[held : held + length or None] = sign * (extreme + above_uv)
+    stage = ChannelQuality(PATIENT.montage, mains_hz=60.0)
+    stage(whole(data[:, : (FIRST + 2) * BLOCK], SFREQ_HZ))
+    assert stage.bad == ({NAMES[ROW]: reason} if reason else {})
