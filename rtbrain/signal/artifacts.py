@@ -231,6 +231,7 @@ def _highest(values: Floats) -> Floats:
 def _medians(values: Floats) -> Floats:
     """Median of each row, [n_rows, 1], NaN where it holds one; in a tenth of numpy's time."""
     ordered, half = np.sort(values, axis=1), values.shape[1] // 2
-    medians: Floats = (ordered[:, [half]] + ordered[:, [half - 1 + values.shape[1] % 2]]) / 2
+    pair = ordered[:, [half - 1 + values.shape[1] % 2, half]]
+    medians: Floats = pair.mean(axis=1, keepdims=True)
     medians[np.isnan(ordered[:, -1])] = np.nan
     return medians
