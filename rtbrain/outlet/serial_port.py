@@ -307,10 +307,12 @@ class DeviceOutput:
 
     def _wait(self, within_s: float, *answers: str, cut: Event | None = None) -> str:
         """The answer of these that has come in time; else empty."""
-        end = time.monotonic() + within_s
+        end, over = time.monotonic() + within_s, False
         while not (found := next((one for one in answers if one in self._answers), "")):
-            if time.monotonic() >= end or (cut is not None and cut.is_set()):
+            if over:
                 break
+            # Before the port is looked at: what came while this process stood still is in time.
+            over = time.monotonic() >= end or (cut is not None and cut.is_set())
             self._take()
         return found
 

@@ -233,11 +233,13 @@ class Worker:
             self._gate.report("output_failed", output=name, reason="nobody received the trigger")
 
     def _await_turn(self) -> None:
-        """Wait until the output can take the next trigger, with signs of life meanwhile."""
+        """Wait until the output can take the next trigger, with the signs of life that are due."""
         while (wait_s := self.output.t_free - time.monotonic()) > 0:
-            if self._cut.wait(min(wait_s, _BEAT_S)):
+            due_s = self._t_next - time.monotonic()
+            if due_s <= 0:
+                self._beat()
+            elif self._cut.wait(min(wait_s, due_s)):
                 return
-            self._beat()
 
     def _rest(self) -> None:
         """Bring it to rest; where that fails, it is tried again, and reported once."""

@@ -131,6 +131,22 @@ def test_a_device_that_falls_silent_disarms_the_session(device, monkeypatch):
     it.gate.close()
 
 
+def test_an_answer_that_came_while_this_process_stood_still_counts(device, monkeypatch):
+    output = open_serial(SerialSettings(port=device.port))
+    output.arm()
+    write = output._port.write
+
+    def write_and_stand_still(data):
+        write(data)
+        wait_until(lambda: output._port._port.in_waiting >= len(frame("T 1 1")))
+
+    monkeypatch.setattr(output._port, "write", write_and_stand_still)
+    monkeypatch.setattr(serial_port, "_ANSWER_S", -1.0)
+    assert output.send(detection(1.0), 1, CUT).acknowledged
+    monkeypatch.undo()
+    output.close()
+
+
 def test_a_trigger_that_the_device_refuses_is_not_logged_as_sent(device):
     it = Bench(open_serial(SerialSettings(port=device.port)))
     it.gate.arm("a test")

@@ -7,8 +7,9 @@ import threading
 import pytest
 from rich.console import Console
 
-from rtbrain.check import loopback
-from rtbrain.check.loopback import LoopbackPath, run_loopback
+from rtbrain.check.loopback import run
+from rtbrain.check.loopback.receivers import LoopbackPath
+from rtbrain.check.loopback.run import run_loopback
 from rtbrain.errors import OutputError, SettingsError
 from tests.apps.program import refused
 
@@ -68,7 +69,7 @@ def test_a_port_that_is_wired_to_itself_is_measured_and_what_is_lost_or_doubled_
 def test_a_device_that_falls_silent_ends_it_in_one_line(monkeypatch):
     made = []
 
-    class Mute(loopback.TriggerDevice):
+    class Mute(run.TriggerDevice):
         def __enter__(self):
             made.append(self)
             return super().__enter__()
@@ -77,7 +78,7 @@ def test_a_device_that_falls_silent_ends_it_in_one_line(monkeypatch):
             super()._set(code, t_low)
             self.answering = not self.fired
 
-    monkeypatch.setattr(loopback, "TriggerDevice", Mute)
+    monkeypatch.setattr(run, "TriggerDevice", Mute)
     with pytest.raises(OutputError, match="did not acknowledge trigger 1"):
         run_loopback([LoopbackPath.SERIAL], n_triggers=100, rate_hz=50.0, console=QUIET)
     assert made[0].code == 0
@@ -86,6 +87,11 @@ def test_a_device_that_falls_silent_ends_it_in_one_line(monkeypatch):
 def test_bytes_need_a_port_that_is_wired_to_itself():
     with pytest.raises(SettingsError, match="--drives byte without --port"):
         run_loopback([LoopbackPath.SERIAL], drives="byte", console=QUIET)
+
+
+def test_what_a_live_session_leaves_no_choice_of_is_refused_in_one_line():
+    said = refused("loopback", "--live", "60", "--rate", "5", "--drives", "byte")
+    assert "--live and --rate, --drives: a live session sends what it detects" in said
 
 
 def test_a_port_that_is_absent_is_refused_in_one_line():

@@ -1,0 +1,1 @@
+"""How long a decision takes through each output and back, and whether one is lost."""
