@@ -1,6 +1,5 @@
 """Triggers at a serial port, against the reference device and against plain ports."""
 
-import errno
 import os
 import select
 import signal
@@ -248,79 +247,6 @@ def test_a_plain_byte_is_followed_by_0_and_the_port_ends_low(plain):
     assert data.endswith(b"A\0\0\0")  # after the pulse, and twice at the end
 
 
-class StandIn:
-    """Serial port with lines, which a pseudo-terminal has not."""
-
-    def __init__(self, **_):
-        self.said = []
-
-    def __setattr__(self, name, value):
-        super().__setattr__(name, value)
-        if name in ("dtr", "rts"):
-            self.said.append((name, value))
-
-    def open(self):
-        self.said.append("open")
-        StandIn.last = self
-
-    def close(self):
-        self.said.append("close")
-
-
-@pytest.mark.parametrize(("line", "other"), [("rts", "dtr"), ("dtr", "rts")])
-def test_a_wire_at_a_line_begins_low_and_is_up_for_a_pulse(monkeypatch, line, other):
-    import serial
-
-    monkeypatch.setattr(serial, "Serial", StandIn)
-    output = open_serial(SerialSettings(port="COM3", drives=line, pulse_s=0.001))
-    said = StandIn.last.said
-    assert said == [("dtr", False), ("rts", False), "open", (line, False)]
-    output.send(detection(1.0), 1, CUT)
-    output.close()
-    assert said[4:] == [(line, True), (line, False), (line, False), "close"]
-    assert (other, True) not in said
-
-
-def test_a_wire_whose_port_was_lost_is_not_opened_again_for_that_raises_its_lines(monkeypatch):
-    import serial
-
-    monkeypatch.setattr(serial, "Serial", StandIn)
-    output = open_serial(SerialSettings(port="COM3", drives="rts"))
-    output.port.close()
-    StandIn.last.said.clear()
-    with pytest.raises(OutputError, match="disconnect the stimulator, then start the session"):
-        output.arm()
-    assert not StandIn.last.said
-
-
-@pytest.mark.parametrize("fails_at", [3, 4])  # at the byte, which is then taken late; at the 0
-def test_a_byte_that_was_sent_counts_and_0_follows_by_a_port_that_is_opened_again(
-    monkeypatch, fails_at
-):
-    import serial
-
-    late = serial.SerialTimeoutException("Write timeout")
-    error = late if fails_at == 3 else OSError(errno.EIO, "Input/output error")
-    written = []
-
-    class Broken(StandIn):
-        def write(self, data):
-            written.append(data)
-            if len(written) == fails_at:
-                raise error
-
-    monkeypatch.setattr(serial, "Serial", Broken)
-    it = Bench(open_serial(SerialSettings(port="COM3", drives="byte", pulse_s=0.001)))
-    it.gate.arm("a test")
-    it.gate.push(detection(1.0))
-    wait_until(lambda: not it.gate.armed)
-    assert [row.values()["sent"] for row in it.rows] == [True]
-    wait_until(lambda: len(written) > fails_at)
-    it.gate.close()
-    assert written[2] == b"\1"
-    assert set(written[fails_at:]) == {b"\0"}
-
-
 def test_a_port_that_is_absent_busy_or_without_lines_is_refused_in_one_line(plain, tmp_path):
     port, _ = plain
     with pytest.raises(OutputError, match=r"outputs.serial.port '/dev/ttyNONE' .*plug the device"):
@@ -345,19 +271,6 @@ def test_a_port_where_nothing_speaks_the_protocol_is_refused_and_released(plain,
     with pytest.raises(OutputError, match="no device with rtbrain's trigger protocol answers"):
         open_serial(SerialSettings(port=port))
     open_serial(SerialSettings(port=port, drives="byte")).close()
-
-
-def test_a_port_that_takes_nothing_more_is_an_error_and_not_a_wait_without_end(monkeypatch):
-    import serial
-
-    class Stuck(StandIn):
-        def write(self, data):
-            raise serial.SerialTimeoutException("Write timeout")
-
-    monkeypatch.setattr(serial, "Serial", Stuck)
-    with pytest.raises(OutputError, match=r"serial COM3: it took nothing for 0\.25 s"):
-        open_serial(SerialSettings(port="COM3", drives="byte"))
-    assert StandIn.last.said[-1] == "close"
 
 
 def test_a_missing_library_is_named(monkeypatch):
