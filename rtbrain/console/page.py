@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from rtbrain.console.folder import Session
 from rtbrain.errors import RtbrainError, one_line
@@ -17,6 +18,8 @@ from rtbrain.view.theme import Theme, fill, plain_label
 
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 STEPS = ("setup", "calibrate", "fit", "run", "review")
+# Of a page at 100 %: it is no narrower in large type in the smallest window.
+_LEAST_PX, _STACKED_PX = 420, 620
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Page(QWidget):
         The streams that are read; None until a signal is chosen. The window sets it.
     bad : mapping or None
         Bad contacts and why, where the page judges them.
+    side_by_side : sequence of QBoxLayout
+        What stands one below the other where the page is narrow for its type.
     hindrance : str
         Why nothing may be started on any page: what Set up says is to be fixed first. The window
         sets it.
@@ -91,6 +96,7 @@ class Page(QWidget):
         self.primary: Action | None = None
         self.buttons: Sequence[Action] = ()
         self.keys: Sequence[Action] = ()
+        self.side_by_side: Sequence[QBoxLayout] = ()
 
     @property
     def title(self) -> str:
@@ -136,6 +142,24 @@ class Page(QWidget):
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""
         self.theme = theme
+        self.fit_width(self.width())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Put its parts where there is room for them."""
+        super().resizeEvent(event)
+        self.fit_width(event.size().width())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Narrower than its parts are now: they give way once it is."""
+        return QSize(self.theme.px(_LEAST_PX), super().minimumSizeHint().height())
+
+    def fit_width(self, width: int) -> bool:
+        """Put the parts in `side_by_side` so; whether they stand one below the other."""
+        stacked = width < self.theme.px(_STACKED_PX)
+        direction = QBoxLayout.Direction
+        for row in self.side_by_side:
+            row.setDirection(direction.TopToBottom if stacked else direction.LeftToRight)
+        return stacked
 
     def state(self) -> tuple[str, str]:
         """Icon of the step, as of `paint_icon`, and one line, for the rail."""

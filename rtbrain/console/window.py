@@ -19,8 +19,9 @@ from rtbrain.console.calibrate.page import CalibratePage
 from rtbrain.console.commands import Outputs, streams_of, view_command
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session
+from rtbrain.console.frame.bar import ActionBar
 from rtbrain.console.frame.closing import Closing
-from rtbrain.console.frame.controls import ActionBar, ConsoleKeys, KeyButton, open_in_desktop
+from rtbrain.console.frame.controls import ConsoleKeys, KeyButton, open_in_desktop
 from rtbrain.console.frame.menus import ConsoleMenus, PageKeys
 from rtbrain.console.frame.rail import Rail
 from rtbrain.console.frame.tour import TourBar
@@ -114,7 +115,7 @@ class SessionWindow(QMainWindow):
     def _build(self) -> None:
         self.setWindowTitle(say("session.title"))
         self.setMinimumSize(*_LEAST_PX)
-        self._title, self._intro = plain_label(), plain_label()
+        self._title, self._intro = plain_label(), plain_label(wordWrap=True)
         self._title.setObjectName("title")
         self._intro.setObjectName("intro")
         self._stack = QWidget()

@@ -5,14 +5,16 @@ import json
 import pytest
 from PySide6.QtCore import QEvent, QSettings, Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QScrollArea, QWidget
 
 from rtbrain.check.doctor.checks import judge
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
+from rtbrain.console.frame.bar import ActionBar
 from rtbrain.console.page import STEPS, Action, BrokenPage
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
+from rtbrain.view.theme import DARK
 from rtbrain.view.traces.small import SmallSignal
 from tests.console.fitting.reports import add_decoder
 from tests.console.stub import Runs, Streams
@@ -305,3 +307,36 @@ def test_a_page_that_cannot_be_made_leaves_the_others(qtbot, tmp_path, monkeypat
     icon, why = window.pages["fit"].state()
     assert (icon, "IndexError" in why) == ("fix", True)
     window.leave()
+
+
+def test_no_step_scrolls_sideways_in_large_type_in_the_smallest_window(window):
+    window._commands()["large"]()
+    window.resize(1024, 700)
+    for step in STEPS:
+        window.show_step(step)
+        QApplication.processEvents()
+        scroll = window.findChild(QScrollArea)
+        assert scroll.horizontalScrollBar().maximum() == 0, step
+    assert window.size().toTuple() == (1024, 700)
+    assert window.live_button.height() >= window.live_button.sizeHint().height()
+
+
+@pytest.mark.parametrize(("width", "n_rows"), [(1400, 1), (900, 2), (650, 3)])
+def test_the_action_bar_takes_as_many_rows_as_its_words_need(qtbot, width, n_rows):
+    bar = ActionBar(DARK)
+    qtbot.addWidget(bar)
+    names = ("Record more", "Fit again", "Compare with an encoder", "Trigger to…")
+    actions = [Action(name, lambda: None, "Ctrl+E") for name in names]
+    bar.show_page(actions, Action("Use linear", lambda: None, reason="Not better than chance."))
+    bar.resize(width, 300)
+    bar.show()
+    QApplication.processEvents()
+    shown = [*bar.buttons, bar._reason]
+    for one in shown:
+        assert one.width() >= one.sizeHint().width() or one is bar._reason
+        assert one.height() >= one.sizeHint().height()
+        assert one.x() >= 0
+        assert one.geometry().right() < width
+    boxes = [one.geometry() for one in shown]
+    assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[:n])
+    assert len({box.center().y() for box in boxes}) == n_rows

@@ -5,8 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QSize
-from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from rtbrain.console.calibrate.calibration import SOURCES, Calibration
@@ -24,7 +23,6 @@ from rtbrain.view.texts import say
 from rtbrain.view.theme import Theme, fill, plain_label
 
 _COLLECTED_PX, _PREVIEW_PX, _NOW_PX = (236, 276), 300, 345
-_LEAST_PX = 720
 _WIDE_PX = 980  # of the page, as in a window of 1280
 _FEWEST = 2  # blocks of each class that a fit can be tried with
 
@@ -128,7 +126,6 @@ class CalibratePage(Page):
             button.restyle(theme)
         self.preview.restyle(theme)
         self.plan_panel.restyle(theme)
-        self._fit_width(self.width())
         self.setStyleSheet(
             f"#quiet {{ color: {theme.text2}; font-size: {theme.px(13)}px; }}"
             f"QPushButton#source {{ border-radius: 0; padding: 3px 12px; }}"
@@ -136,21 +133,16 @@ class CalibratePage(Page):
             f" border-color: {theme.text}; font-weight: 600; }}"
         )
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def fit_width(self, width: int) -> bool:
         """What is least needed goes where there is no room for it."""
-        super().resizeEvent(event)
-        self._fit_width(event.size().width())
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower than its parts are now: they give way once it is."""
-        return QSize(self.theme.px(_LEAST_PX), super().minimumSizeHint().height())
-
-    def _fit_width(self, width: int) -> None:
-        self.collected.setFixedWidth(self.theme.px(_COLLECTED_PX[width >= _WIDE_PX]))
-        room = width - self.collected.width() - 32 - self.theme.px(_NOW_PX)
+        stacked = super().fit_width(width)
+        beside = self.theme.px(_COLLECTED_PX[width >= _WIDE_PX])
+        self.collected.setFixedWidth(width if stacked else beside)
+        room = width - (0 if stacked else beside) - 32 - self.theme.px(_NOW_PX)
         self.preview.setFixedWidth(min(self.theme.px(_PREVIEW_PX), max(96, room)))
         self._from.setVisible(width >= _WIDE_PX)
         self._room_for_where = width >= _WIDE_PX
+        return stacked
 
     def state(self) -> tuple[str, str]:
         """Icon and line of the rail."""
@@ -214,6 +206,7 @@ class CalibratePage(Page):
         fill(left, top, middle, self.strip, self.plan_panel, spacing=12)
         left.addStretch(1)
         fill(whole, left, self.collected, stretched=left, margins=(0, 8, 0, 0), spacing=16)
+        self.side_by_side = (whole,)
 
     def _change_plan(self, values: dict[str, Any]) -> None:
         target = (

@@ -71,6 +71,7 @@ class FitPage(Page):
         left.addStretch(0)
         self._verdict.setMaximumHeight(theme.px(140))
         below.setSpacing(16)
+        self.side_by_side = (below,)
         below.addLayout(left, 68)
         below.addWidget(self._contacts, 32)
         fill(QVBoxLayout(self), self._stages, below, stretched=below, spacing=8)

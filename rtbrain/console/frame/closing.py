@@ -6,7 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QTimer
 
 from rtbrain.console.folder import JOBS, Session
-from rtbrain.console.frame.controls import ActionBar
+from rtbrain.console.frame.bar import ActionBar
 from rtbrain.console.page import Action
 from rtbrain.view.texts import say
 

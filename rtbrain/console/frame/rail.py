@@ -12,7 +12,7 @@ from rtbrain.view.icons import paint_icon
 from rtbrain.view.theme import Theme, paint_text
 
 RAIL_PX = 220
-_STEP_PX, _HEAD_PX = 62, 54
+_STEP_PX, _LEAST_STEP_PX, _HEAD_PX = 62, 48, 54
 
 
 class Rail(QWidget):
@@ -25,7 +25,6 @@ class Rail(QWidget):
         self._session, self._theme = session, theme
         self.steps = {page.step: _Step(number, page) for number, page in enumerate(pages, 1)}
         self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, _HEAD_PX, 1, 0)
         self._layout.setSpacing(0)
         for name, step in self.steps.items():
             step.clicked.connect(lambda _=False, name=name: self.chosen.emit(name))
@@ -46,6 +45,7 @@ class Rail(QWidget):
         """Adopt another theme."""
         self._theme = theme
         self.setFixedWidth(theme.px(RAIL_PX))
+        self._layout.setContentsMargins(0, theme.px(_HEAD_PX), 1, 0)
         for step in self.steps.values():
             step.restyle(theme)
 
@@ -62,10 +62,14 @@ class Rail(QWidget):
             painter.setFont(theme.font(13, 700))
             width = self.width() - 24
             paint_text(
-                painter, QRectF(14, 10, width, 20), f"{about.code} · {about.session}", theme.text
+                painter,
+                QRectF(14, theme.px(10), width, theme.px(20)),
+                f"{about.code} · {about.session}",
+                theme.text,
             )
             painter.setFont(theme.font(12))
-            paint_text(painter, QRectF(14, 29, width, 18), _short(self._session), theme.text2)
+            box = QRectF(14, theme.px(29), width, theme.px(18))
+            paint_text(painter, box, _short(self._session), theme.text2)
             painter.setPen(QColor(theme.line))
             painter.drawLine(self.width() - 1, 0, self.width() - 1, self.height())
 
@@ -76,12 +80,12 @@ class _Step(QAbstractButton):
         self._number, self._page, self._theme = number, page, page.theme
         self._state = page.state()
         self.setCheckable(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         self.setAccessibleName(page.title)
 
     def restyle(self, theme: Theme) -> None:
         self._theme = theme
-        self.setFixedHeight(theme.px(_STEP_PX))
+        self.updateGeometry()
         self.update()
 
     def draw(self) -> None:
@@ -96,6 +100,9 @@ class _Step(QAbstractButton):
     def sizeHint(self) -> QSize:  # noqa: N802
         return QSize(self._theme.px(RAIL_PX), self._theme.px(_STEP_PX))
 
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        return QSize(self._theme.px(RAIL_PX), self._theme.px(_LEAST_STEP_PX))
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         theme, here = self._theme, self.isChecked()
         icon, line = self._state
@@ -104,7 +111,8 @@ class _Step(QAbstractButton):
             if here:
                 painter.fillRect(self.rect(), QColor(theme.bg2))
                 painter.fillRect(0, 0, 3, self.height(), QColor(theme.accent))
-            box = QRectF(17, theme.px(11), theme.px(22), theme.px(22))
+            top = (self.height() - theme.px(_STEP_PX)) / 2
+            box = QRectF(17, top + theme.px(11), theme.px(22), theme.px(22))
             if here or icon == "unchecked":
                 painter.setPen(Qt.PenStyle.NoPen if here else QPen(QColor(theme.ctl), 1.2))
                 painter.setBrush(QColor(theme.accent) if here else Qt.BrushStyle.NoBrush)
@@ -116,7 +124,7 @@ class _Step(QAbstractButton):
                 paint_icon(painter, box, icon, theme)
             x = box.right() + 12
             painter.setFont(theme.font(14, 600))
-            room = QRectF(x, theme.px(10), self.width() - x - 8, theme.px(20))
+            room = QRectF(x, top + theme.px(10), self.width() - x - 8, theme.px(20))
             paint_text(
                 painter,
                 room,
@@ -124,7 +132,7 @@ class _Step(QAbstractButton):
                 theme.text if here or icon == "fine" else theme.text2,
             )
             painter.setFont(theme.font(12))
-            room.moveTop(theme.px(30))
+            room.moveTop(top + theme.px(30))
             paint_text(painter, room, line, theme.text2)
             if self.hasFocus():
                 painter.setPen(QPen(QColor(theme.accent), 2))

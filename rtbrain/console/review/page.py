@@ -55,7 +55,11 @@ class ReviewPage(Page):
 
     def _build(self) -> None:
         cards, top, below, out = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        fill(cards, *self.cards, spacing=12)
+        for some in (self.cards[:2], self.cards[2:]):
+            row = QHBoxLayout()
+            fill(row, *some, spacing=12)
+            cards.addLayout(row, len(some))
+        cards.setSpacing(12)
         top.addStretch(1)
         fill(top, plain_label(say("review.which")), self.runs, spacing=8)
         fill(out, plain_label(say("review.bids_folder")), self.out, stretched=self.out, spacing=8)
@@ -66,6 +70,7 @@ class ReviewPage(Page):
         for side, share in ((left, 3), (right, 2)):
             below.addLayout(side, share)
         below.setSpacing(12)
+        self.side_by_side = (cards, below)
         fill(QVBoxLayout(self), top, self.plot, cards, below, stretched=below, spacing=12)
 
     def draw(self, now: float) -> None:

@@ -98,6 +98,7 @@ class RunPage(Page):
                 widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
                 row.addWidget(widget, share)
             row.setSpacing(16)
+        self.side_by_side = (top, below)
         column = QVBoxLayout(self)
         fill(column, margins=(0, 10, 0, 0), spacing=14)
         column.addLayout(top, 42)

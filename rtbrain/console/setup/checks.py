@@ -29,6 +29,7 @@ class CheckList(Panel):
     """All checks; `mend` passes on the fix whose button was pressed."""
 
     mend = Signal(object)
+    least_px = 200
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme, say("setup.checks"))
@@ -45,7 +46,6 @@ class CheckList(Panel):
         self._column.addStretch(1)
         self.add_scrolled(inner)
         self.setMinimumWidth(_LEAST_PX)
-        self.setMaximumWidth(_WIDTH_PX)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """As wide as a finding in one line; narrower where the window is."""
@@ -70,6 +70,7 @@ class CheckList(Panel):
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""
         super().restyle(theme)
+        self.setMaximumWidth(theme.px(_WIDTH_PX))
         for row in self.rows:
             row.restyle(theme)
 

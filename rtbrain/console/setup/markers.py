@@ -53,6 +53,7 @@ class MarkerNames(Panel):
 
     named = Signal(str, str)
     target = Signal(str)
+    least_px = 95
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme, say("setup.markers.title"))

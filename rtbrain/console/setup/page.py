@@ -79,6 +79,7 @@ class SetupPage(Page):
         left.setStretch(0, 5)
         left.setStretch(1, 3)
         fill(below, left, self.checks, stretched=left, margins=(0, 10, 0, 0), spacing=16)
+        self.side_by_side = (below,)
 
     # What the window calls.
 

@@ -23,6 +23,8 @@ _BOLD = {"head", "strong", "target"}
 class Panel(QFrame):
     """Frame with a title; `note` is a quiet text beside it, `body` the layout below."""
 
+    least_px = 0  # high at 100 %
+
     def __init__(self, theme: Theme, title: str, note: str = "", *buttons: QWidget) -> None:
         super().__init__()
         self.setObjectName("panel")
@@ -50,6 +52,7 @@ class Panel(QFrame):
     def restyle(self, theme: Theme) -> None:
         """Adopt another theme."""
         self.theme = theme
+        self.setMinimumHeight(theme.px(self.least_px))
         embolden(self, theme)
 
 

@@ -170,6 +170,7 @@ class StreamTable(Panel):
 
     used = Signal(tuple, str)
     trigger = Signal(str)
+    least_px = 125
 
     def __init__(self, theme: Theme, again: QPushButton) -> None:
         super().__init__(theme, say("setup.streams.title"), "", again)
@@ -184,7 +185,8 @@ class StreamTable(Panel):
         self._column = QVBoxLayout(inner)
         fill(self._column)
         self._empty = styled(say("setup.streams.empty"), "quiet")
-        self._empty.setContentsMargins(15, 12, 0, 0)
+        self._empty.setContentsMargins(15, 12, 12, 0)
+        self._empty.setWordWrap(True)
         self._column.addWidget(self._empty)
         self._column.addStretch(1)
         scroll = QScrollArea(widgetResizable=True)

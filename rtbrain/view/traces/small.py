@@ -25,6 +25,7 @@ _N_CONTACTS = 5
 _FIT_EVERY_S, _DRAW_EVERY_S, _LIST_EVERY_S = 2.0, 0.2, 1.0
 _SCALE_UV = 200.0
 _WIDTH_PX, _HEAD_PX, _PLOT_PX, _ROW_PX = 196, 22, 120, 18
+_LEAST_PLOT_PX = 60
 # Room of the labels, at least and at most: for five letters.
 _LABEL_PX, _MAX_LABEL_PX, _LABEL_PAD_PX = 32, 64, 9
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -52,7 +53,7 @@ class SmallSignal(QWidget):
         self._still: tuple[object, QPixmap] = None, QPixmap()  # what it is of, and the picture
         self._t_arrived = 0.0
         self._fitted_at = self._drawn_at = self._listed_at = -np.inf
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
     def take(self, update: SessionUpdate) -> None:
@@ -140,16 +141,25 @@ class SmallSignal(QWidget):
         theme = self.scene.theme
         return QSize(theme.px(_WIDTH_PX), sum(map(theme.px, (_HEAD_PX, _PLOT_PX, 6, 2 * _ROW_PX))))
 
-    minimumSizeHint = sizeHint  # noqa: N815
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """One line of bad contacts: traces give way to what is below them."""
+        theme = self.scene.theme
+        return QSize(theme.px(_WIDTH_PX), theme.px(_ROW_PX))
+
+    def _frame(self) -> QRectF:
+        """Of the traces; empty where there is too little room for them."""
+        theme = self.scene.theme
+        room = self.height() - sum(map(theme.px, (_HEAD_PX, 6, 2 * _ROW_PX)))
+        high = room if room >= theme.px(_LEAST_PLOT_PX) else 0
+        return QRectF(0.5, theme.px(_HEAD_PX) if high else 0, self.width() - 1, high)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the scene."""
-        theme, scene = self.scene.theme, self.scene
-        frame = QRectF(0.5, theme.px(_HEAD_PX), self.width() - 1, theme.px(_PLOT_PX))
+        scene, frame = self.scene, self._frame()
         plot = frame.adjusted(self._label_px, 4, -3, -4)
         with QPainter(self) as painter:
             painter.drawPixmap(0, 0, self._background(frame, plot))
-            if scene.cache is not None:
+            if scene.cache is not None and frame.height():
                 paint_page(painter, scene, plot, self._lines, grid=False)
 
     def _background(self, frame: QRectF, plot: QRectF) -> QPixmap:
@@ -164,7 +174,11 @@ class SmallSignal(QWidget):
         picture = QPixmap(self.size() * ratio)
         picture.setDevicePixelRatio(ratio)
         picture.fill(QColor(theme.bg1))
+        self._still = key, picture
         with QPainter(picture) as painter:
+            self._paint_bad(painter, frame.bottom() + theme.px(6) * bool(frame.height()))
+            if not frame.height():
+                return picture
             painter.fillRect(frame, QColor(theme.bg0))
             head = QRectF(0, 0, self.width(), theme.px(_HEAD_PX) - 4)
             painter.setFont(theme.font(12))
@@ -177,8 +191,6 @@ class SmallSignal(QWidget):
                 paint_text(painter, frame, say("signal.none"), theme.faint, middle)
             painter.setPen(QPen(QColor(theme.line), 1))
             painter.drawRect(frame)
-            self._paint_bad(painter, frame.bottom() + theme.px(6))
-        self._still = key, picture
         return picture
 
     def _paint_labels(self, painter: QPainter, plot: QRectF) -> None:
