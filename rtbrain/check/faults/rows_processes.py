@@ -22,9 +22,9 @@ from rtbrain.processes import resident_kib, running_command
 from rtbrain.types import Decode, Quality
 
 _N_PUSHED = 100_000
-# A push that took a hop would hold up the next decode; one in 100,000 may wait for its turn on a
-# busy machine, but not one in a hundred.
-_MAX_PUSH_S = 0.25
+# A push that took long would hold up the next decode: one in 100,000 may wait for its turn on a
+# machine of twenty busy programs, but not one in a hundred.
+_MAX_PUSH_S = 1.0
 _MAX_PUSH_P99_S = 0.005
 _MAX_GROWTH_KIB = 2048
 # Opens a stream and never reads it.
