@@ -71,6 +71,11 @@ def is_of_screen(text: str) -> bool:
     return text in CUE_WORDS or text.startswith((PLAN_MARKER, SCREEN_MARKER))
 
 
+def is_end(text: str) -> bool:
+    """Whether a marker announces that the cues have ended: no other follows."""
+    return text.startswith(SCREEN_MARKER)
+
+
 @dataclass(frozen=True, slots=True)
 class CueBlock:
     """A state that a cue began, until it ended; infinite while it lasts."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from rtbrain.console.folder import Session
 from rtbrain.console.jobs import KILLED, Job, last_words
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream_names import cues_name
 from rtbrain.view.alarms.conditions import Situation
 from rtbrain.view.alarms.log import event_lines
 from rtbrain.view.alarms.model import Alarms
@@ -55,20 +54,8 @@ class Watch:
             return
         self._health.needs_recording = self._session.running("decoder")
         self._health.take(update)
-        for line in event_lines(self._without_end_of_cues(update)):
+        for line in event_lines(update):
             self.alarms.note("event", line)
-
-    def _without_end_of_cues(self, update: SessionUpdate) -> SessionUpdate:
-        """An update in which no recorder misses cues that are over: they have ended in order."""
-        if self._session.running("cue"):
-            return update
-        cues = [cues_name(self._session.settings.outlet)]
-        events = [
-            one
-            for one in update.recorder_events
-            if (one.event, one.fields.get("streams")) != ("expected_missing", cues)
-        ]
-        return replace(update, recorder_events=events)
 
     def update(self) -> Situation:
         """The situation now, with what the jobs say of themselves."""

@@ -11,6 +11,7 @@ from typing import Any
 from rtbrain.channels import kind_of
 from rtbrain.errors import StreamError
 from rtbrain.live.recorder_alarms import DiskGuard
+from rtbrain.marks import is_end
 from rtbrain.recording.xdf.chunks import header_identity, parse_stream_header, repair_header
 from rtbrain.recording.xdf.writer import StreamCounts, XdfWriter
 from rtbrain.stream.lsl.header import StreamHeader
@@ -51,6 +52,7 @@ class RecordedStream:
     t_last: float = -math.inf  # when samples came last, by the recorder's clock
     n_before: int = 0  # samples in the files before, and those dropped there
     n_dropped_before: int = 0
+    ended: bool = False  # its last marker announced its end
     signal: StreamHeader | None = None
     amplitude: AmplitudeCheck | None = None
 
@@ -99,12 +101,16 @@ class Recorder:
         return [(inlet.row.name, inlet.row.source_id) for inlet in inlets]
 
     def arriving(self) -> set[str]:
-        """Names of the streams that are recorded and, if of a regular rate, not silent."""
+        """Names of the streams that are recorded and, if of a regular rate, not silent.
+
+        Cues that have announced their end are among them: nobody misses them.
+        """
         since = self._clock() - _SILENT_S
         return {
             entry.name
             for entry in self.entries
-            if entry.inlet is not None and (entry.inlet.row.sfreq_hz <= 0 or entry.t_last > since)
+            if entry.ended
+            or (entry.inlet is not None and (entry.inlet.row.sfreq_hz <= 0 or entry.t_last > since))
         }
 
     def total(self, entry: RecordedStream) -> tuple[int, int]:
@@ -176,7 +182,7 @@ class Recorder:
         elif entry is None:
             return  # its header was refused
         elif isinstance(event, RawSamples):
-            entry.t_last = self._clock()
+            entry.t_last, entry.ended = self._clock(), _announces_end(event)
             self._writer.samples(entry.stream_id, event.values, event.stamps)
             self._check_amplitude(entry, event)
         elif isinstance(event, ClockOffset):
@@ -244,7 +250,9 @@ class Recorder:
             entry.n_lost_connections += 1
             count = self.counts[entry.stream_id]
             n_samples = entry.n_before + count.n_written + count.n_waiting
-            self._report("stream_lost", stream=entry.name, samples=n_samples, reason=reason)
+            about = {} if entry.ended else {"reason": reason}
+            name = "stream_ended" if entry.ended else "stream_lost"
+            self._report(name, stream=entry.name, samples=n_samples, **about)
         elif inlet.row.name not in self._unreachable:
             # It is tried again every few seconds, and reported once.
             self._unreachable.append(inlet.row.name)
@@ -278,6 +286,12 @@ class Recorder:
             "waiting_samples": sum(count.n_waiting for count in counts),
             "dropped_samples": sum(count.n_dropped for count in counts),
         }
+
+
+def _announces_end(samples: RawSamples) -> bool:
+    """Whether the last of these is a marker after which none comes."""
+    last = samples.values[-1, 0] if samples.values.size else None
+    return isinstance(last, bytes) and is_end(last.decode("utf-8", "replace"))
 
 
 def stream_counts(recorder: Recorder) -> list[dict[str, Any]]:

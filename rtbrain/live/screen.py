@@ -94,6 +94,7 @@ _SENTENCES: dict[str, str] = {
     "recording": "recording into {file}",
     "stream_added": "recording {stream} ({type}, {channels}{rate_hz}){note}{again}",
     "stream_lost": "{stream} is gone after {samples} samples: {reason}",
+    "stream_ended": "{stream} has ended in order after {samples} samples",
     "stream_refused": "{stream} is not recorded: {reason}",
     "stream_unreachable": "{stream} cannot be reached: {reason}",
     "stream_missing": "never found: {streams}",

@@ -8,9 +8,7 @@ import pytest
 from rtbrain.console.folder import Session, open_session
 from rtbrain.console.jobs import KILLED
 from rtbrain.console.watch import Watch
-from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.view.alarms.conditions import Situation
-from rtbrain.view.streams.session import SessionUpdate
 from tests.conftest import montage_of
 from tests.console.stub import Runs, Streams
 
@@ -111,18 +109,3 @@ def test_two_new_sessions_send_by_names_of_their_own_and_keep_them(tmp_path):
     names = [open_session(tmp_path / name).settings.outlet for name in ("a", "b", "a")]
     assert names[0] == names[2] != names[1]
     assert all(name.startswith("rtbrain-") for name in names)
-
-
-@pytest.mark.parametrize("runs", [True, False])
-def test_cues_that_are_over_are_not_missed_in_the_log(watch, runs):
-    watch.read(Streams())
-    job = with_job(watch, "cue", "cue")
-    job.running = runs
-    fields = {"recorder": "rtbrain-record-status", "streams": ["rtbrain-cues"]}
-    missing = [StatusEvent(1.0, "expected_missing", fields)]
-    missing.append(StatusEvent(1.0, "expected_missing", {**fields, "streams": ["amp"]}))
-    watch.take(SessionUpdate(1.0, recorder_events=missing))
-    said = [one.text for one in watch.alarms.log if "not recorded" in one.text]
-    assert [("rtbrain-cues" in line, "amp" in line) for line in said] == (
-        [(True, False), (False, True)] if runs else [(False, True)]
-    )

@@ -8,6 +8,7 @@ import pytest
 from rtbrain.errors import SettingsError
 from rtbrain.live.recorder_alarms import ExpectedStreams
 from rtbrain.live.recorder_files import parse_duration
+from rtbrain.marks import SCREEN_MARKER
 from rtbrain.recording.xdf.writer import XdfWriter
 from rtbrain.stream.lsl.header import StreamHeader
 from rtbrain.stream.lsl.raw_inlet import ClockOffset, RawHeader, RawInletLost, RawSamples
@@ -108,6 +109,27 @@ def test_a_stream_of_a_regular_rate_that_is_silent_does_not_arrive(bedside):
     assert bedside.recording.arriving() == {"signal", "texts"}
     bedside.step(seconds=4.0)
     assert bedside.recording.arriving() == {"texts"}
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_cues_that_have_announced_their_end_are_not_missed_and_a_killed_screen_is(
+    bedside, announced
+):
+    texts = bedside.taps.tap("cues", 1)
+    texts.row = StreamSummary("cues", "Markers", "t", "here", 1, 0.0)
+    sent = [b"rest", b"speech", *([f"{SCREEN_MARKER}{{}}".encode()] if announced else [])]
+    values = np.array(sent, object)[:, None]
+    bedside.step((texts, RawHeader(header("cues", 1, "string", 0.0))))
+    bedside.step((texts, RawSamples(values, np.arange(len(sent), dtype=float))))
+    bedside.step((texts, RawInletLost("gone")))
+    assert bedside.recording.arriving() == ({"cues"} if announced else set())
+    said = "stream_ended" if announced else "stream_lost"
+    assert [fields["samples"] for _, fields in bedside.named(said)] == [len(sent)]
+    again = bedside.taps.tap("cues", 1)
+    again.row = texts.row
+    bedside.step((again, RawHeader(header("cues", 1, "string", 0.0))))
+    bedside.step((again, RawSamples(values[:1], np.array([9.0]))), (again, RawInletLost("gone")))
+    assert not bedside.recording.arriving()
 
 
 @pytest.mark.parametrize(("factor", "alarms"), [(1e-6, 1), (1.0, 0)])

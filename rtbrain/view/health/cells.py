@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from rtbrain.errors import list_words
+from rtbrain.marks import is_end
 from rtbrain.stream_names import is_manual_marks, sender_of
 from rtbrain.view.alarms.conditions import Alarm, Situation
 from rtbrain.view.decodes.decoding import Decoding
@@ -66,6 +67,7 @@ class Health:
         self._lost: deque[tuple[float, int]] = deque()
         self._skipped: dict[str, int] = {}
         self._markers: dict[str, tuple[int, float]] = {}
+        self._ended: set[str] = set()  # streams whose last marker announced their end
         self._load, self._load_at = math.nan, -math.inf
         psutil.cpu_percent()  # the next call reports the load since this one
 
@@ -91,7 +93,7 @@ class Health:
         if update.chunks or never:
             self._t_signal = now
         self._note_lost(signal, now)
-        self._note_markers(now)
+        self._note_markers(update)
 
     def situation(self, now: float) -> Situation:
         """What alarms depend on."""
@@ -160,20 +162,20 @@ class Health:
         while len(self._lost) > 1 and self._lost[1][0] < now - _LOST_OVER_S:
             self._lost.popleft()
 
-    def _note_markers(self, now: float) -> None:
+    def _note_markers(self, update: SessionUpdate) -> None:
+        for name, (_, text) in zip(update.marker_streams, update.markers, strict=False):
+            (self._ended.add if is_end(text) else self._ended.discard)(name)
         for feed in self._session.feeds:
             if feed.kind == "markers" and not is_manual_marks(feed.name):
-                n, t = self._markers.get(feed.name, (0, now))
-                self._markers[feed.name] = feed.received, (now if feed.received > n else t)
+                n, t = self._markers.get(feed.name, (0, update.now))
+                t = update.now if feed.received > n else t
+                self._markers[feed.name] = feed.received, t
 
     def _silent_markers(self, now: float) -> dict[str, float]:
         """How long each stream of markers that sends often has been silent, s."""
-        there = {feed.name for feed in self._session.feeds if feed.kind == "markers"}
-        return {
-            name: now - t
-            for name, (n, t) in self._markers.items()
-            if n >= _REGULAR_MARKERS and name in there
-        }
+        there = {one.name for one in self._session.feeds if one.kind == "markers"} - self._ended
+        often = {name: t for name, (n, t) in self._markers.items() if n >= _REGULAR_MARKERS}
+        return {name: now - t for name, t in often.items() if name in there}
 
     def _signal_cell(self, now: Situation) -> Cell:
         feed = feed_of(self._session.feeds, "signal")

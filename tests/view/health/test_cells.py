@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rtbrain.buffer.windows import coverage_flaw
+from rtbrain.marks import SCREEN_MARKER
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.view.alarms.conditions import Alarm, conditions
@@ -199,6 +200,16 @@ def test_markers_that_stop_are_an_alarm_and_few_ones_are_not(shown):
     situation = shown.situation(262.0)
     assert (situation.markers, situation.markers_silent_s) == ("task", pytest.approx(61.0))
     assert shown.cell("markers", 262.0).value == "task"
+
+
+def test_cues_that_have_announced_their_end_are_silent_without_an_alarm_until_others_begin(shown):
+    shown.session.feeds += (feed("markers", name="cues", received=5),)
+    end = [(200.0, f"{SCREEN_MARKER}{{}}")]
+    shown.take(200.0, markers=end, marker_streams=("cues",))
+    assert math.isnan(shown.situation(900.0).markers_silent_s)
+    shown.session.feeds = (*shown.session.feeds[:-1], feed("markers", name="cues", received=6))
+    shown.take(1000.0, markers=[(1000.0, "rest")], marker_streams=("cues",))
+    assert shown.situation(1100.0).markers_silent_s == pytest.approx(100.0)
 
 
 def test_the_recording_says_what_it_holds_and_since_when(shown):
