@@ -115,6 +115,10 @@ class Page(QWidget):
         except RtbrainError as error:
             self.says.emit(str(error))
 
+    def leave_for(self, step: str) -> None:
+        """Show another step, after what the page has to ask first."""
+        self.go.emit(step)
+
     def ask_end(self, end: Callable[[], object]) -> None:
         """Ask whether to end the recording that runs, with its length and size."""
         job = self.session.jobs["recorder"]

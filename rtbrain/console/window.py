@@ -84,7 +84,7 @@ class SessionWindow(QMainWindow):
         self.watch, self.outputs = Watch(session), Outputs(session, self._tell)
         self.transport = Transport(self.watch, self.stop_outputs, self.theme)
         self.strip = OriginStrip(self, self.theme)
-        self.tour = TourBar(self.show_step, self.theme)
+        self.tour = TourBar(self._leave_for, self.theme)
         self.tour.setVisible(tour)
         self.rail = Rail(session, list(self.pages.values()), self.theme)
         self.small: SmallSignal | None = None
@@ -99,7 +99,7 @@ class SessionWindow(QMainWindow):
             page.says.connect(self.bar.show_message)
             page.asks.connect(self.bar.ask)
             page.asks_text.connect(self.bar.ask_text)
-        self.rail.chosen.connect(self.show_step)
+        self.rail.chosen.connect(self._leave_for)
         self.bar.done.connect(self.do)
         self.live_button.clicked.connect(lambda: self.do(self.open_live))
         self.menus = ConsoleMenus(self, self._commands(), marks, settings, self.bar.show_message)
@@ -152,6 +152,9 @@ class SessionWindow(QMainWindow):
     def page(self) -> Page:
         """The page that is shown."""
         return self.pages[self._step]
+
+    def _leave_for(self, step: str) -> None:
+        (self.show_step if step == self._step else self.page.leave_for)(step)
 
     def show_step(self, step: str) -> None:
         """Show the page of a step."""
@@ -268,7 +271,7 @@ class SessionWindow(QMainWindow):
             "open_folder": lambda: open_in_desktop(self.session.folder),
             "screenshot": lambda: self.do(self._save_picture),
             "close": self.close,
-            **{f"step_{step}": partial(self.show_step, step) for step in STEPS},
+            **{f"step_{step}": partial(self._leave_for, step) for step in STEPS},
             "live": lambda: self.do(self.open_live),
             "light": lambda: self._retheme(self.theme.name != "light", self.theme.large),
             "large": lambda: self._retheme(self.theme.name == "light", not self.theme.large),

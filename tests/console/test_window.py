@@ -10,11 +10,9 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QScrollAre
 from rtbrain.check.doctor.checks import judge
 from rtbrain.console.fitting.page import FitPage
 from rtbrain.console.folder import Session, UsedStream
-from rtbrain.console.frame.bar import ActionBar
 from rtbrain.console.page import STEPS, Action, BrokenPage
 from rtbrain.console.window import SessionWindow
 from rtbrain.errors import SettingsError
-from rtbrain.view.theme import DARK
 from rtbrain.view.traces.small import SmallSignal
 from tests.console.fitting.reports import add_decoder
 from tests.console.stub import Runs, Streams
@@ -162,6 +160,26 @@ def test_what_is_to_be_fixed_first_keeps_every_page_from_starting(window, doctor
     with pytest.raises(SettingsError, match=why):
         window.pages["run"].start()
     assert not window.session.jobs
+
+
+def test_yellow_is_asked_about_however_set_up_is_left_and_once(qtbot, window, doctors):
+    window.poll()
+    (doctor,) = doctors.all
+    doctor.found = [judge("contacts", "look", "bad", bad=1, all=3, listed="LA2 flat")]
+    window.pages["setup"].draw_now()
+    ways = [lambda n=n: qtbot.keyClick(window, str(n), modifier=ALT) for n in (2, 3, 4, 5)]
+    ways += [window.rail.steps["run"].click, window.tour.next.click]
+    for leave in ways:
+        leave()
+        assert window.page.step == "setup"
+        assert window.bar.question == "Go on with Contacts as they are?"
+        window.bar.buttons[-1].click()  # stay
+    qtbot.keyClick(window, "4", modifier=ALT)
+    window.bar.buttons[0].click()
+    assert window.page.step == "run"
+    window.show_step("setup")
+    qtbot.keyClick(window, "5", modifier=ALT)
+    assert window.page.step == "review"
 
 
 @pytest.fixture
@@ -319,24 +337,3 @@ def test_no_step_scrolls_sideways_in_large_type_in_the_smallest_window(window):
         assert scroll.horizontalScrollBar().maximum() == 0, step
     assert window.size().toTuple() == (1024, 700)
     assert window.live_button.height() >= window.live_button.sizeHint().height()
-
-
-@pytest.mark.parametrize(("width", "n_rows"), [(1400, 1), (900, 2), (650, 3)])
-def test_the_action_bar_takes_as_many_rows_as_its_words_need(qtbot, width, n_rows):
-    bar = ActionBar(DARK)
-    qtbot.addWidget(bar)
-    names = ("Record more", "Fit again", "Compare with an encoder", "Trigger to…")
-    actions = [Action(name, lambda: None, "Ctrl+E") for name in names]
-    bar.show_page(actions, Action("Use linear", lambda: None, reason="Not better than chance."))
-    bar.resize(width, 300)
-    bar.show()
-    QApplication.processEvents()
-    shown = [*bar.buttons, bar._reason]
-    for one in shown:
-        assert one.width() >= one.sizeHint().width() or one is bar._reason
-        assert one.height() >= one.sizeHint().height()
-        assert one.x() >= 0
-        assert one.geometry().right() < width
-    boxes = [one.geometry() for one in shown]
-    assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[:n])
-    assert len({box.center().y() for box in boxes}) == n_rows

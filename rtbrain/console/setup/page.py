@@ -201,11 +201,12 @@ class SetupPage(Page):
         self.draw(0.0)
         self.changed.emit()
 
-    def _go_on(self) -> None:
+    def leave_for(self, step: str) -> None:
+        """Ask about yellow checks first; of red ones no page starts anything."""
         accepted = self.session.settings.accepted
         new = [one for one in self._of("look") if one.key not in accepted]
-        if not new:
-            self.go.emit("calibrate")
+        if not new or self._of("fix"):
+            self.go.emit(step)
             return
         keys = {one.key for one in new}
 
@@ -213,16 +214,16 @@ class SetupPage(Page):
             return not self._of("fix") and not keys.isdisjoint(one.key for one in self._of("look"))
 
         question = say("setup.go_on_question", names=list_words([one.name for one in new], 20))
-        go_on = Action(say("setup.go_on"), partial(self._accept, new))
+        go_on = Action(say("setup.go_on"), partial(self._accept, new, step))
         self.asks.emit(question, [go_on, Action(say("setup.stay"), list)], still)
 
-    def _accept(self, checks: Sequence[Check]) -> None:
+    def _accept(self, checks: Sequence[Check], step: str) -> None:
         """Go on with what was asked about; what has turned up since is asked about now."""
         findings = "; ".join(f"{one.name}: {one.finding}" for one in checks)
         self.session.log(note=say("setup.accepted", findings=findings))
         accepted = dict.fromkeys((*self.session.settings.accepted, *(one.key for one in checks)))
         self.session.change(accepted=tuple(accepted))
-        self._go_on()
+        self.leave_for(step)
 
     def _simulate(self) -> None:
         if self.session.running("player"):
@@ -317,7 +318,8 @@ class SetupPage(Page):
         named, ready = list_words(names, _LISTED), case in ("look", "ready")
         reason = say(f"setup.reason.{case}", names=named)
         self.hindrance = reason if fix else ""
-        primary = Action(say("setup.go"), self._go_on, enabled=ready, reason=reason)
+        leave = partial(self.leave_for, "calibrate")
+        primary = Action(say("setup.go"), leave, enabled=ready, reason=reason)
         shown = (primary.text, primary.enabled, primary.reason)
         if self.primary is not None and shown == self._shown:
             return
