@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 # channel which somebody else marked begins as it does.
 MANUAL_MARK = "marked by "
 OPERATOR_MARK = f"{MANUAL_MARK}the operator"
+REPEAT_REQUEST = "bad?"  # asks decoders to report every contact that is marked
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rtbrain.console.folder import Session
 from rtbrain.console.jobs import KILLED, Job, last_words
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import is_manual_marks
 from rtbrain.view.alarms.conditions import Situation
 from rtbrain.view.alarms.log import event_lines
 from rtbrain.view.alarms.model import Alarms
@@ -39,6 +40,7 @@ class Watch:
         self._free, self._free_at = math.nan, -math.inf
         self._recorded_s = math.nan
         self._file = ""
+        self._contact_marks: dict[str, str] = {}
 
     def read(self, live: ViewSession | None) -> None:
         """Follow these streams from now on."""
@@ -54,8 +56,20 @@ class Watch:
             return
         self._health.needs_recording = self._session.running("decoder")
         self._health.take(update)
+        for (_, text), stream in zip(update.markers, update.marker_streams, strict=False):
+            if is_manual_marks(stream):
+                self._note_mark(text, stream)
         for line in event_lines(update):
             self.alarms.note("event", line)
+
+    def _note_mark(self, text: str, stream: str) -> None:
+        """Write a mark by hand into the log of the session; a window's repetition is none."""
+        what, _, contact = text.partition(" ")
+        if what in ("bad", "good"):
+            before, self._contact_marks[contact] = self._contact_marks.get(contact), what
+            if before == what:
+                return
+        self._session.log(note=say("session.mark_made", text=text, stream=stream))
 
     def update(self) -> Situation:
         """The situation now, with what the jobs say of themselves."""

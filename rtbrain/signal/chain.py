@@ -9,7 +9,7 @@ import numpy as np
 
 from rtbrain.channels import kind_of, label_keys
 from rtbrain.errors import MontageError
-from rtbrain.marks import Mark
+from rtbrain.marks import REPEAT_REQUEST, Mark
 from rtbrain.signal.filters import Resample
 from rtbrain.signal.stimulation import Blanking
 from rtbrain.stage import SignalStage
@@ -156,7 +156,7 @@ class ManualMask:
         return replace(chunk, data=data)
 
     def _take(self, mark: Mark) -> None:
-        if mark.text == "bad?":
+        if mark.text == REPEAT_REQUEST:
             for marked, marks in self._marks.items():
                 for given in marks.values():
                     self._report("channel_bad", self.montage.names[marked], given)

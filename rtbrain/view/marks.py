@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rtbrain.marks import MANUAL_MARK
+from rtbrain.marks import MANUAL_MARK, REPEAT_REQUEST
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream_names import manual_marks_name, window_source_id
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
@@ -25,7 +25,6 @@ from rtbrain.view.texts import say
 _MAX_CHARS = 200
 # Whoever says again and again that it listens gets no flood of marks for an answer.
 _REPEAT_EVERY_S = 1.0
-REPEAT_REQUEST = "bad?"
 DEFAULT_LABELS = (
     "event",
     "seizure",

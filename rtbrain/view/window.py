@@ -26,7 +26,7 @@ from rtbrain.view.health.dialogs import TextDialog, detail_lines, log_lines
 from rtbrain.view.health.indicators import origin_of, stream_tip
 from rtbrain.view.health.line import LineText, StatusLine
 from rtbrain.view.health.strip import OriginStrip
-from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
+from rtbrain.view.marks import MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.pace import DrawInterval, call_each
 from rtbrain.view.spectra.panel import SpectraPanel
@@ -260,10 +260,7 @@ class MainWindow(QMainWindow):
         self._place()
 
     def _poll(self) -> None:
-        update = self._session.poll()
-        # A window's request to decoders is not an event in the signal.
-        markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
-        self.take(replace(update, markers=markers))
+        self.take(self._session.poll())
 
     def take(self, update: SessionUpdate) -> None:
         """Show the result of a poll."""

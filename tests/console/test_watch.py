@@ -9,6 +9,7 @@ from rtbrain.console.folder import Session, open_session
 from rtbrain.console.jobs import KILLED
 from rtbrain.console.watch import Watch
 from rtbrain.view.alarms.conditions import Situation
+from rtbrain.view.streams.session import SessionUpdate
 from tests.conftest import montage_of
 from tests.console.stub import Runs, Streams
 
@@ -109,3 +110,27 @@ def test_two_new_sessions_send_by_names_of_their_own_and_keep_them(tmp_path):
     names = [open_session(tmp_path / name).settings.outlet for name in ("a", "b", "a")]
     assert names[0] == names[2] != names[1]
     assert all(name.startswith("rtbrain-") for name in names)
+
+
+def test_marks_by_hand_of_any_window_are_remarks_in_the_log_of_commands_and_repetitions_none(
+    watch,
+):
+    watch.read(Streams())
+    sent = [
+        ("rtbrain-view-marks", "patient\nmoves $(reboot)"),
+        ("rtbrain-session-marks", "bad LA3"),
+        ("rtbrain-session-marks", "bad LA3"),
+        ("rtbrain-view-marks", "good LA3"),
+        ("task", "speech"),
+    ]
+    markers = [(float(t), text) for t, (_, text) in enumerate(sent)]
+    streams = [stream for stream, _ in sent]
+    watch.take(SessionUpdate(1.0, markers=markers, marker_streams=streams))
+    log = (watch._session.folder / "log.sh").read_text()
+    said = [line.split(" ", 3) for line in log.splitlines() if "marked by hand" in line]
+    assert all(line[0] == "#" for line in said)
+    assert [line[3].removeprefix("marked by hand in ") for line in said] == [
+        "rtbrain-view-marks: patient moves $(reboot)",
+        "rtbrain-session-marks: bad LA3",
+        "rtbrain-view-marks: good LA3",
+    ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbrain.errors import plain_text
-from rtbrain.marks import MANUAL_MARK, OPERATOR_MARK
+from rtbrain.marks import MANUAL_MARK, OPERATOR_MARK, REPEAT_REQUEST
 from rtbrain.stream.lsl.decodes import (
     MAX_TEXT_CHARS,
     DecodeHeader,
@@ -123,7 +123,9 @@ class ViewSession:
             elif isinstance(inlet, DecodeInlet):
                 decodes += inlet.pull()
             elif isinstance(inlet, TextInlet) and key.startswith("markers:"):
-                markers += [(t, plain_text(text, MAX_TEXT_CHARS)) for t, text in inlet.pull()]
+                texts = [(t, plain_text(text, MAX_TEXT_CHARS)) for t, text in inlet.pull()]
+                # A window's request to decoders is not an event in the signal.
+                markers += [one for one in texts if one[1] != REPEAT_REQUEST]
                 senders += [inlet.name] * (len(markers) - len(senders))
             elif isinstance(inlet, TextInlet) and key == "events":
                 parsed = [parse_detection(t, line) for t, line in inlet.pull()]
