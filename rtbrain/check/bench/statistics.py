@@ -66,6 +66,7 @@ class RowCounts:
     row: str
     n: int = 0
     yes: int = 0
+    refused: int = 0  # recordings with too few stretches to be cut into folds
     enough: int = 0  # recordings with enough data for a verdict
     p: int = 0  # at most 0.05
     p_shifted: int = 0
@@ -131,10 +132,14 @@ def _jobs() -> Iterator[tuple[str, str, Callable[[int], RowCounts]]]:
 def _family_row(family: Family, what: str, lift: float, n: int) -> RowCounts:
     found, intervals = RowCounts(family.name, what=what), []
     for seed in range(n):
-        intervals.append(_fit(family, lift, seed, found))
+        found.n += 1
+        try:
+            intervals.append(_fit(family, lift, seed, found))
+        except SettingsError:  # as a fit does
+            found.refused += 1
     found.score = float(np.mean([one.score for one in intervals]))
     found.blocks = float(np.mean([one.n_blocks for one in intervals]))
-    found.n_eff /= n
+    found.n_eff /= len(intervals)
     found.covered = sum(one.low <= found.score <= one.high for one in intervals)
     return found
 
@@ -169,7 +174,6 @@ def _fit(family: Family, lift: float, seed: int, found: RowCounts) -> Interval:
     clock = Clock(validated[1].pooled[key], alone.p_value(key), time_order(labelled))
     verdict, figures = judge(interval, null, clock), null.summary()[key]
     low, _ = _old_interval(validated[0].outputs, targets, key, seed)
-    found.n += 1
     found.yes += verdict.answer == "yes"
     found.enough += verdict.answer != "not enough data"
     found.p += figures["p"] <= ALPHA

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,25 @@ def test_rows_count_verdicts_and_intervals_and_a_run_goes_on_where_it_stopped(
     assert made == ["strong"]
     with pytest.raises(SettingsError, match="no run of 9 recordings"):
         bench_statistics(QUIET, 9, path)
+
+
+def test_a_recording_that_a_fit_refuses_is_counted_and_ends_no_row(
+    few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "COVERAGE", ())
+    monkeypatch.setattr(statistics, "ALARMS", ())
+    whole, calls = statistics.block_folds, iter([True])
+
+    def folds(*args: Any, **settings: Any) -> Any:
+        if next(calls, False):
+            raise SettingsError("too few stretches")
+        return whole(*args, **settings)
+
+    monkeypatch.setattr(statistics, "block_folds", folds)
+    null, *others = bench_statistics(QUIET, 4, tmp_path / "figures.json")["rows"]
+    assert (null["n"], null["refused"]) == (4, 1)
+    assert 0 < null["score"] < 0.65
+    assert [row["refused"] for row in others] == [0, 0]
 
 
 def test_a_row_fails_by_too_many_false_verdicts_or_too_few_intervals_that_hold() -> None:
