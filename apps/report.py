@@ -22,8 +22,8 @@ def command(
     ] = None,
 ) -> None:
     """Report what happened in a recorded run: losses, contacts, decodes, detections, scores."""
-    report_files(out)  # before the work
+    report_files(out, recording)  # before the work
     report = session_report(recording, bundle=bundle, stream=stream, name=name)
-    beside = write_report(report, out)
+    beside = write_report(report, out, recording)
     typer.echo("\n".join(report.words))
     typer.echo(f"{out} and {beside.name} were written.")

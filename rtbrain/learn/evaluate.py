@@ -201,13 +201,14 @@ def label_settings(
 class LabelledDecodes:
     """Decodes of a recording, and what was true.
 
-    `labelled` are the labels of the valid ones, `label` gives those of any times of windows' ends.
+    `labelled` are the labels of the valid ones, `label` gives those of any times of windows' ends;
+    `n_lost` counts lost samples, where that is known.
     """
 
     decodes: Sequence[Decode]
     labelled: Labelled
     label: Callable[[Times], Labelled]
-    n_lost: int = 0
+    n_lost: int | None = None
 
     @property
     def valid(self) -> list[Decode]:

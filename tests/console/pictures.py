@@ -60,7 +60,7 @@ def staged_console(step: str, full: bool, size: str, theme: str, folder: Path) -
         session.change(decoder=add_decoder(session, detect=DETECTIONS))
     if full and step == "review":
         run = write_run(session.folder / "runs/run-01.xdf", markers("rtbrain-view-marks", []))
-        write_report(session_report(run), session.folder / "reports/run-01.html")
+        write_report(session_report(run), session.folder / "reports/run-01.html", run)
     if full and step == "run":
         for name, argv in (("decoder", ["decode"]), ("recorder", ["record", "runs/run-01.xdf"])):
             session._jobs[name] = Runs(name)  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from rtbrain.learn.fit.gather import CLOCK, OLD, RANDOM
 from rtbrain.learn.report.score_table import TITLES, ScoreTable, null_row, number, verdict_lines
 from rtbrain.learn.verdict import describe_null
 
+_WITH_LOST = "valid decodes,\nsamples lost"
 _ABSENT = "not in the bundle"
 
 
@@ -28,7 +29,9 @@ def evaluation_scores(
     cells, values = {}, {}
     for name, one in figures.items():
         of_events = _event_cells(one["events"]) if "events" in first else ()
-        counts = f"{one['valid']} of {one['decodes']}\n{one['lost_samples']} lost"
+        counts = f"{one['valid']} of {one['decodes']}"
+        if one["lost_samples"] is not None:
+            counts += f"\n{one['lost_samples']} lost"
         cells[name] = (*_score_cells(one, keys), *of_events, counts)
         values[name] = dict(one)
     blank = [""] * (len(headings) - len(keys) + 1)
@@ -47,7 +50,7 @@ def evaluation_scores(
     events = first.get("events", {})
     return ScoreTable(
         "\n".join((*verdict_lines(first), "held out, decoded as if live; one run")),
-        (*headings, "valid decodes,\nsamples lost"),
+        (*headings, "valid decodes" if first["lost_samples"] is None else _WITH_LOST),
         cells,
         values,
         {"bundle": bundle_id, **figures},

@@ -9,12 +9,13 @@ from rtbrain.errors import printable
 _STYLE = """
 body { font-family: sans-serif; font-size: 15px; line-height: 1.45; color: #222;
        max-width: 860px; margin: 24px auto; padding: 0 16px; }
-h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 26px; }
+h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 26px; break-after: avoid; }
 table { border-collapse: collapse; margin: 8px 0; }
 td, th { border: 1px solid #c8c8c8; padding: 5px 10px; text-align: left; vertical-align: top; }
 th { background: #f3f3f3; } .small { color: #555; font-size: 13px; }
 img { max-width: 100%; }
-@media print { body { margin: 0; } img { page-break-inside: avoid; } }
+tr, img { break-inside: avoid; }
+@media print { body { margin: 0; font-size: 12.5px; } }
 """
 
 

@@ -13,6 +13,7 @@ from rtbrain.types import Floats
 _BLUE, _RED = COLOURS[0], "#b4201a"
 _MOST_CONTACTS = 8
 _NOT_LIVE = ("stalled", "lost", "refused", "waiting", "connecting", "warming")
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400)
 _MOST_POINTS = 4000  # of a curve; more cannot be seen
 
 
@@ -44,21 +45,31 @@ def _timeline(timeline: SessionTimeline) -> Any:
         one.spines[["top", "right"]].set_visible(False)
         one.margins(x=0)
     axes[-1].set_xlim(0, timeline.duration_s)
-    ticks = [tick for tick in axes[-1].get_xticks() if 0 <= tick <= timeline.duration_s]
+    ticks = _whole_times(timeline.duration_s)
     axes[-1].set_xticks(ticks, [clock(tick) for tick in ticks])
     axes[-1].set_xlabel("time since the first sample, min:s")
     figure.align_ylabels(axes)
     return figure
 
 
+def _whole_times(duration_s: float) -> list[float]:
+    """Moments to write below the picture, 10 at most."""
+    step_s = next((step for step in _STEPS_S if duration_s < 10 * step), duration_s / 10)
+    return [float(tick) for tick in np.arange(0, duration_s, step_s)]
+
+
+def _drawn_rows(decodes: RecordedDecodes) -> dict[int, str]:
+    """Outputs that are drawn, of two classes the second, and their colours."""
+    two = decodes.unit == "probability" and len(decodes.labels) == 2
+    rows = [1] if two else range(len(decodes.labels))
+    return {row: COLOURS[number % len(COLOURS)] for number, row in enumerate(rows)}
+
+
 def _draw_decodes(axes: Any, timeline: SessionTimeline, decodes: RecordedDecodes) -> None:
-    """Each output, of two classes the second; hatched where nothing was valid."""
-    probable = decodes.unit == "probability"
-    rows = [1] if probable and len(decodes.labels) == 2 else range(len(decodes.labels))
+    """Outputs, hatched where nothing was valid."""
     values = np.where(decodes.valid[:, None], decodes.values, np.nan)
     step = max(1, values.shape[0] // _MOST_POINTS)
-    for number, row in enumerate(rows):
-        colour = COLOURS[number % len(COLOURS)]
+    for row, colour in _drawn_rows(decodes).items():
         label = _plain(decodes.labels[row])
         axes.plot(decodes.t_stop[::step], values[::step, row], lw=0.7, color=colour, label=label)
     for span in invalid_spans(timeline, decodes):
@@ -69,9 +80,9 @@ def _draw_decodes(axes: Any, timeline: SessionTimeline, decodes: RecordedDecodes
         if isinstance(height := fields.get("value"), int | float):
             axes.plot([t], [height], marker="v", color=_BLUE, ms=6, clip_on=False)
     axes.set_ylabel("decode")
-    if probable:
+    if decodes.unit == "probability":
         axes.set_ylim(0, 1.02)
-    above = {"loc": "lower right", "bbox_to_anchor": (1, 0.98), "borderaxespad": 0}
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1.03), "borderaxespad": 0}
     axes.legend(fontsize=8, frameon=False, ncols=6, **above)
 
 
@@ -97,12 +108,26 @@ def _lanes(timeline: SessionTimeline) -> list[tuple[str, list[Span], str]]:
         merged = [span for _, spans in rest for span in spans]
         lanes.append((f"{len(rest)} more contacts", merged, COLOURS[4]))
     for stream in dict.fromkeys(name for _, name, _ in timeline.markers):
-        moments = [Span(t, t, text) for t, name, text in timeline.markers if name == stream]
-        lanes.append((stream, moments, "black"))
+        lanes += _marked(timeline, stream)
     if timeline.detections:
         lanes.append(("detected", [Span(t, t) for t, _ in timeline.detections], _BLUE))
     if sent := [Span(t, t) for t, fields in timeline.triggers if fields.get("sent")]:
         lanes.append(("triggers sent", sent, _BLUE))
+    return lanes
+
+
+def _marked(timeline: SessionTimeline, stream: str) -> list[tuple[str, list[Span], str]]:
+    """Rows of a marker stream: a class from its marker to the next one, all others as moments."""
+    found = [(t, text) for t, name, text in timeline.markers if name == stream]
+    stops = [t for t, _ in found[1:]] + [timeline.duration_s]
+    decodes, lanes = timeline.decodes, []
+    classes = decodes.labels if decodes is not None and decodes.unit == "probability" else ()
+    for row, label in enumerate(classes):
+        spans = [Span(t, end) for (t, text), end in zip(found, stops, strict=True) if text == label]
+        if spans and decodes is not None:
+            lanes.append((f"{label}, {stream}", spans, _drawn_rows(decodes).get(row, GREY)))
+    if moments := [Span(t, t, text) for t, text in found if text not in classes]:
+        lanes.append((stream, moments, "black"))
     return lanes
 
 

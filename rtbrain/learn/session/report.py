@@ -17,6 +17,7 @@ from rtbrain.learn.evaluate import (
     score_decodes,
     wanted_detections,
 )
+from rtbrain.learn.session.happenings import ENDED, happenings
 from rtbrain.learn.session.timeline import (
     RecordedDecodes,
     SessionTimeline,
@@ -30,6 +31,7 @@ from rtbrain.types import Doubles, Floats
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 _MAX_DRAWN = 5000
+_OF_GATE = ("disarmed", "no valid decode", "no output is set")  # why outputs got no trigger
 FLAG = 1.0  # drift at which a window is unlike calibration
 
 
@@ -103,6 +105,7 @@ def session_report(
         },
         "markers": _markers(timeline),
         "along": _along(timeline),
+        "happened": _happened(timeline),
     }
     if decodes is not None:
         figures["decodes"] = _decodes(timeline, decodes)
@@ -111,6 +114,7 @@ def session_report(
         figures["drift"] = _drift(decodes)
         figures["detections"] = _detections(timeline)
         figures["triggers"] = _triggers(timeline)
+        figures["not_triggered"] = _not_triggered(timeline)
         figures["scores"] = _scores(path, known, timeline, decodes)
     figures["made_by"] = _versions(path, timeline, known)
     return SessionReport(describe_session(figures, timeline), figures, timeline)
@@ -147,6 +151,15 @@ def _along(timeline: SessionTimeline) -> dict[str, list[list[Any]]]:
     }
 
 
+def _happened(timeline: SessionTimeline) -> list[list[Any]]:
+    """What to read after a run: from, to, text; in s since the begin."""
+    decodes = timeline.decodes
+    invalid = [] if decodes is None else invalid_spans(timeline, decodes)
+    flagged = [] if decodes is None else _flagged(decodes)
+    found = happenings(timeline, invalid, flagged)
+    return [[one.start_s, one.stop_s, one.text] for one in found]
+
+
 def _decodes(timeline: SessionTimeline, decodes: RecordedDecodes) -> dict[str, Any]:
     without = [span for span in invalid_spans(timeline, decodes) if span.stop_s > span.start_s]
     seconds: dict[str, float] = {}
@@ -160,11 +173,22 @@ def _decodes(timeline: SessionTimeline, decodes: RecordedDecodes) -> dict[str, A
         "decodes": int(decodes.t_stop.size),
         "valid": int(decodes.valid.sum()),
         "valid_share": _valid_share(timeline, decodes),
+        "thresholds": _thresholds(timeline),
         "invalid_s_by_reason": seconds,
         "longest_without": None
         if longest is None
         else [longest.start_s, longest.stop_s, longest.text],
     }
+
+
+def _thresholds(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
+    """By what was detected at the end of the run, as the decoder reported it."""
+    for event in reversed(timeline.of("summary")):
+        detections = event.fields.get("detections")
+        found = detections.get("thresholds") if isinstance(detections, dict) else None
+        if isinstance(found, dict):
+            return {str(label): one for label, one in found.items() if isinstance(one, dict)}
+    return {}
 
 
 def _valid_share(timeline: SessionTimeline, decodes: RecordedDecodes) -> float:
@@ -184,17 +208,18 @@ def invalid_spans(timeline: SessionTimeline, decodes: RecordedDecodes) -> list[S
     edges = np.concatenate((decodes.t_stop[:1], t_valid, [timeline.duration_s]))
     at = np.flatnonzero(np.diff(edges) > 2.5 * decodes.hop_s)
     why = [
-        (event.t, str(event.fields.get("reason", "windows were skipped: decoding was late")))
+        (event.t, str(event.fields.get("reason", "windows were skipped since decoding was late")))
         for event in timeline.of("invalid", "skipped")
     ]
-    return [
-        Span(
-            float(edges[i]),
-            float(edges[i + 1]),
-            next((text.split(":")[0] for t, text in why if edges[i] <= t <= edges[i + 1] + 1), ""),
-        )
-        for i in at
-    ]
+    spans = []
+    for i in at:
+        holds_s = decodes.hop_s if i else 0.0  # before the first edge there was no decode
+        begin_s, end_s = float(edges[i]) + holds_s, float(edges[i + 1])
+        text = next((text.split(":")[0] for t, text in why if begin_s <= t <= end_s + 1), "")
+        if not text and any(begin_s <= one.t <= end_s for one in timeline.of("stopped", "failed")):
+            text = ENDED
+        spans.append(Span(begin_s, end_s, text))
+    return spans
 
 
 def _quantiles(values: Floats | Doubles) -> dict[str, float]:
@@ -208,14 +233,17 @@ def _drift(decodes: RecordedDecodes) -> dict[str, Any]:
     known = np.isfinite(decodes.drift)
     if not known.any():
         return {}
-    over = known & (decodes.drift >= FLAG)
-    hop_s = decodes.hop_s if np.isfinite(decodes.hop_s) else 0.0
-    spans = runs_of(over, decodes.t_stop, hop_s)
     return {
-        "share_over": float(over.sum() / known.sum()),
+        "share_over": float((decodes.drift[known] >= FLAG).mean()),
         "max": float(decodes.drift[known].max()),
-        "flags_s": [[span.start_s, span.stop_s] for span in spans],
+        "flags_s": [[span.start_s, span.stop_s] for span in _flagged(decodes)],
     }
+
+
+def _flagged(decodes: RecordedDecodes) -> list[Span]:
+    """Stretches in which the signal was unlike calibration."""
+    hop_s = decodes.hop_s if np.isfinite(decodes.hop_s) else 0.0
+    return runs_of(decodes.drift >= FLAG, decodes.t_stop, hop_s)  # false where it is unknown
 
 
 def _detections(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
@@ -255,6 +283,16 @@ def _triggers(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
     for name, values in latencies.items():
         found[name]["latency_s"] = _quantiles(np.array(values))
     return found
+
+
+def _not_triggered(timeline: SessionTimeline) -> dict[str, int]:
+    """Detections that no output had a trigger of, by the reason; not those of the detector."""
+    reasons = (
+        _kind_of(fields.get("suppressed"))
+        for _, fields in timeline.triggers
+        if not fields.get("output")
+    )
+    return dict(Counter(reason for reason in reasons if reason in _OF_GATE))
 
 
 def _scores(

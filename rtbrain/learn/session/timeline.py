@@ -267,7 +267,7 @@ def _gap_s(sfreq_hz: float) -> float:
 
 def _gaps(times: Times, sfreq_hz: float) -> list[Span]:
     at = np.flatnonzero(np.diff(times) > _gap_s(sfreq_hz))
-    return [Span(float(times[i]), float(times[i + 1])) for i in at]
+    return [Span(float(times[i]) + 1 / sfreq_hz, float(times[i + 1])) for i in at]
 
 
 def _states(status: Sequence[StatusEvent], stop_s: float) -> list[Span]:

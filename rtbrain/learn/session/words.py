@@ -6,9 +6,10 @@ from typing import Any
 from rtbrain.errors import list_words
 from rtbrain.learn.report.score_table import verdict_lines
 from rtbrain.learn.session.timeline import SessionTimeline
-from rtbrain.learn.verdict import describe_null
 
 _MOST_NAMED = 6
+_ENOUGH_FOR_P99 = 100
+_AT_THE_END = "the session ended"  # why outputs are disarmed then
 
 
 def describe_session(figures: Mapping[str, Any], timeline: SessionTimeline) -> list[str]:
@@ -18,14 +19,13 @@ def describe_session(figures: Mapping[str, Any], timeline: SessionTimeline) -> l
         words += _of_decodes(figures)
     words.append(_of_contacts(timeline))
     words += _of_detections(figures.get("detections", {}))
-    words += _of_triggers(figures.get("triggers", {}))
+    words += _of_triggers(figures, timeline)
+    words += _of_cues(figures)
     scores = figures.get("scores", {})
     if "none" in scores:
         words.append(scores["none"])
     elif scores:
         words += verdict_lines(scores)
-        if null := scores.get("null_distribution"):
-            words.append(describe_null(null, "auc", scores.get("clock")))
         words += [event["text"] for event in scores.get("events", {}).values()]
     return words
 
@@ -38,12 +38,14 @@ def _of_signal(signal: Mapping[str, Any], timeline: SessionTimeline) -> str:
     )
     if not signal["missing"] and not timeline.gaps:
         return f"{first}, without a gap."
-    n_gaps = len(timeline.gaps)
+    gaps = timeline.gaps
     missing_s = signal["missing"] / signal["sfreq_hz"]
-    return (
-        f"{first}; {signal['missing']} samples ({missing_s:.1f} s) are missing, in {n_gaps} "
-        f"gap{'s' * (n_gaps != 1)}."
-    )
+    where = f"in {len(gaps)} gaps" if len(gaps) != 1 else f"in 1 gap, at {clock(gaps[0].start_s)}"
+    if len(gaps) > 1:
+        longest = max(gaps, key=lambda gap: gap.stop_s - gap.start_s)
+        lasted_s = longest.stop_s - longest.start_s
+        where += f", the longest at {clock(longest.start_s)} for {lasted_s:.1f} s"
+    return f"{first}; {signal['missing']} samples ({missing_s:.1f} s) are missing, {where}."
 
 
 def _of_decodes(figures: Mapping[str, Any]) -> Iterable[str]:
@@ -52,7 +54,10 @@ def _of_decodes(figures: Mapping[str, Any]) -> Iterable[str]:
     if longest := decodes["longest_without"]:
         start_s, stop_s, why = longest
         reason = f" ({why})" if why else ""
-        sentence += f"; the longest stretch without one was {stop_s - start_s:.1f} s{reason}"
+        sentence += (
+            f"; the longest stretch without one was {stop_s - start_s:.1f} s, from "
+            f"{clock(start_s)}{reason}"
+        )
     yield f"{sentence}."
     if whole := figures["latency_s"]["whole"]:
         yield (
@@ -81,28 +86,48 @@ def _of_contacts(timeline: SessionTimeline) -> str:
         f"{contact} ({spans[0].text or 'bad'}, from {clock(spans[0].start_s)})"
         for contact, spans in bad.items()
     ]
-    return f"{len(bad)} contact{'s were' if len(bad) > 1 else ' was'} bad: " + list_words(
-        shown, _MOST_NAMED
-    )
+    were = "s were" if len(bad) > 1 else " was"
+    return f"{len(bad)} contact{were} bad: {list_words(shown, _MOST_NAMED)}."
 
 
 def _of_detections(detections: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     for label, one in detections.items():
         mark = "" if one["calibrated"] or not one["sent"] else " Its threshold is not calibrated."
-        yield f"{label}: {one['sent']} detected and sent{_held(one)}.{mark}"
+        yield f"{label}: {one['sent']} detected{_held(one)}.{mark}"
 
 
-def _of_triggers(triggers: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
-    for name, one in triggers.items():
+def _of_triggers(figures: Mapping[str, Any], timeline: SessionTimeline) -> Iterable[str]:
+    for name, one in figures.get("triggers", {}).items():
         of_latency = one.get("latency_s", {})
         fast = (
-            f", half of them within {1000 * of_latency['p50']:.0f} ms of the signal and 99 of 100 "
-            f"within {1000 * of_latency['p99']:.0f} ms"
+            f", half of them within {1000 * of_latency['p50']:.0f} ms of the signal and "
+            f"{_most(one)}"
             if of_latency
             else ""
         )
         said = f", {one['acknowledged']} acknowledged" if one["acknowledged"] else ""
         yield f"Output {name}: {one['sent']} triggers sent{fast}{said}{_held(one)}."
+
+    if not_triggered := figures.get("not_triggered", {}):
+        n_held = sum(not_triggered.values())
+        why = list_words([f"{reason}: {n}" for reason, n in not_triggered.items()])
+        yield f"No trigger was sent for {n_held} detection{'s' * (n_held != 1)} ({why})."
+    for event in timeline.of("disarmed"):
+        if (reason := str(event.fields.get("reason", ""))) != _AT_THE_END:
+            yield f"Outputs were disarmed at {clock(event.t)}: {reason or 'not stated'}."
+
+
+def _most(one: Mapping[str, Any]) -> str:
+    """How late nearly all triggers were; of fewer than 100, all."""
+    key, who = ("p99", "99 of 100") if one["sent"] >= _ENOUGH_FOR_P99 else ("max", "all")
+    return f"{who} within {1000 * one['latency_s'][key]:.0f} ms"
+
+
+def _of_cues(figures: Mapping[str, Any]) -> Iterable[str]:
+    outputs = figures.get("decodes", {}).get("outputs", ())
+    for stream, counts in figures["markers"].items():
+        if cued := [f"{counts[label]} of {label}" for label in outputs if label in counts]:
+            yield f"Markers of {stream}: {list_words(cued, _MOST_NAMED)}."
 
 
 def _held(one: Mapping[str, Any]) -> str:
@@ -121,6 +146,6 @@ def lasting(seconds: float) -> str:
 
 def clock(seconds: float) -> str:
     """A moment of the session: ``2:05``, or ``1:02:05``."""
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(round(seconds, 3)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

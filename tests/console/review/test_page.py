@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     session = Session(folder)
     session.change(code="sub-07", session="ses-02", task="speech", mains_hz=50)
     run = write_run(folder / "runs/run-01.xdf", markers("rtbrain-view-marks", MARKS))
-    write_report(session_report(run), folder / "reports/run-01.html")
+    write_report(session_report(run), folder / "reports/run-01.html", run)
     return folder
 
 

@@ -58,6 +58,7 @@ def status() -> XdfStream:
         (41.4, {"event": "lost"}),
         (42.0, {"event": "live"}),
         (43.0, {"event": "valid", "reason": ""}),
+        (45.0, {"event": "disarmed", "reason": "no valid decode for 5 s"}),
         (50.0, {"event": "channel_good", "channel": "A2"}),
         (61.0, {"event": "detected", "label": "speech", "value": 0.9, "calibrated": False}),
         (61.4, {"event": "suppressed", "label": "speech", "reason": "refractory: 1 s"}),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from rtbrain.errors import RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.session.page import session_page, write_report
+from rtbrain.learn.session.pictures import _marked, _whole_times
 from rtbrain.learn.session.report import invalid_spans, session_report
+from rtbrain.learn.session.timeline import read_timeline
 from tests.learn.session.run_by_hand import (
     BEGIN_S,
     DURATION_S,
@@ -56,12 +59,48 @@ def test_losses_decodes_contacts_and_detections_are_those_of_the_run(run: Path) 
 def test_the_words_say_the_same_plainly(run: Path) -> None:
     words = " ".join(session_report(run).words)
     assert "2 min 0 s of amp were recorded: 3 channels at 256 Hz" in words
-    assert "512 samples (2.0 s) are missing, in 1 gap." in words
-    assert "2 contacts were bad: A2 (flat, from 0:20), A3 (mains, from 1:30)" in words
-    assert "speech: 1 detected and sent; 1 suppressed (refractory: 1)." in words
+    assert "512 samples (2.0 s) are missing, in 1 gap, at 0:40." in words
+    assert "2 contacts were bad: A2 (flat, from 0:20), A3 (mains, from 1:30)." in words
+    assert "speech: 1 detected; 1 suppressed (refractory: 1)." in words
     assert "not calibrated" in words
     assert "first at 1:40" in words
+    assert "Outputs were disarmed at 0:45: no valid decode for 5 s." in words
+    assert "Markers of task: 10 of rest, 10 of speech." in words
     assert "Not scored: name the decoder with --bundle." in words
+
+
+def test_what_happened_is_listed_in_order_with_its_times(run: Path) -> None:
+    page = session_page(session_report(run))
+    rows = re.findall(r"<td>([\d:]+(?: to [\d:]+)?)</td><td>([^<]*)</td>", page)
+    assert rows[:-1] == [
+        ("0:20 to 0:50", "contact A2 bad: flat"),
+        ("0:40 to 0:42", "no signal: 2.0 s are missing"),
+        ("0:40 to 0:43", "no valid decode: no samples for 1 s"),
+        ("0:45", "outputs disarmed: no valid decode for 5 s"),
+        ("1:30 to 2:00", "contact A3 bad: mains"),
+    ]
+
+
+def test_a_class_is_drawn_from_its_marker_to_the_next_and_other_markers_as_moments(
+    tmp_path: Path,
+) -> None:
+    cues = [(10.0, "rest"), (14.0, "pause"), (16.0, "speech"), (20.0, "pause")]
+    timeline = read_timeline(write_run(tmp_path / "run.xdf", markers("cues", cues)))
+    rest, speech, others = _marked(timeline, "cues")
+    assert [(one.start_s, one.stop_s) for one in rest[1]] == [pytest.approx((10.0, 14.0))]
+    assert [(one.start_s, one.stop_s) for one in speech[1]] == [pytest.approx((16.0, 20.0))]
+    assert [one.text for one in others[1]] == ["pause", "pause"]
+    assert (rest[0], speech[0], others[0]) == ("rest, cues", "speech, cues", "cues")
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "last"), [(8.0, 7.0), (599.0, 540.0), (3600.0, 3000.0), (400_000.0, 360_000.0)]
+)
+def test_times_below_the_picture_are_whole_ones(duration_s: float, last: float) -> None:
+    ticks = _whole_times(duration_s)
+    assert ticks[0] == 0
+    assert ticks[-1] == last
+    assert 2 < len(ticks) <= 10
 
 
 def test_page_and_json_hold_no_name_of_a_file_and_only_plain_text(
@@ -74,7 +113,7 @@ def test_page_and_json_hold_no_name_of_a_file_and_only_plain_text(
     assert "Mustermann" not in page + report.as_json()
     assert "<script" not in page
     assert "\x1b" not in page
-    beside = write_report(report, tmp_path / "report.html")
+    beside = write_report(report, tmp_path / "report.html", path)
     assert json.loads(beside.read_text())["words"] == report.words
     assert page.count("data:image/png;base64,") == 2
 
@@ -84,6 +123,8 @@ def test_triggers_are_counted_by_output_with_the_reasons_of_those_held_back(tmp_
         {"output": "serial", "sent": True, "acknowledged": True, "latency_s": 0.004},
         {"output": "serial", "sent": True, "acknowledged": None, "latency_s": 0.006},
         {"output": "serial", "sent": False, "suppressed": "not armed"},
+        {"output": "", "sent": False, "suppressed": "disarmed: Esc"},
+        {"output": "", "sent": False, "suppressed": "stayed for 0.1 s of 1 s"},
     ]
     log = markers("ward-triggers", [(60.0 + k, json.dumps(line)) for k, line in enumerate(lines)])
     log.content = "Triggers"
@@ -95,22 +136,34 @@ def test_triggers_are_counted_by_output_with_the_reasons_of_those_held_back(tmp_
         {"not armed": 1},
     )
     (sentence,) = (one for one in report.words if one.startswith("Output serial"))
-    assert "2 triggers sent, half of them within 5 ms" in sentence
+    assert "2 triggers sent, half of them within 5 ms of the signal and all within 6 ms" in sentence
     assert "1 suppressed (not armed: 1)" in sentence
+    assert "No trigger was sent for 1 detection (disarmed: 1)." in report.words
 
 
 def test_no_report_replaces_what_is_there(run: Path, tmp_path: Path) -> None:
     report = session_report(run)
-    (tmp_path / "night.json").write_text("of the recorder")
+    (tmp_path / "night.json").write_text("of somebody")
     for name, words in (
         ("night.html", "night.json already exists"),
         ("night.xdf", "expected a page"),
     ):
         with pytest.raises(SettingsError, match=words):
-            write_report(report, tmp_path / name)
-    write_report(report, tmp_path / "report.html")
+            write_report(report, tmp_path / name, run)
+    write_report(report, tmp_path / "report.html", run)
     with pytest.raises(SettingsError, match=r"report\.html already exists"):
-        write_report(report, tmp_path / "report.html")
+        write_report(report, tmp_path / "report.html", run)
+    assert (tmp_path / "night.json").read_text() == "of somebody"
+
+
+@pytest.mark.parametrize("name", ["night.xdf", "night.xdf.gz"])
+def test_a_report_beside_its_recording_leaves_the_file_of_the_recorder(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "night.json").write_text("of the recorder")
+    beside = write_report(session_report(run), tmp_path / "night.html", tmp_path / name)
+    assert beside == tmp_path / "night-report.json"
+    assert (tmp_path / "night.html").exists()
     assert (tmp_path / "night.json").read_text() == "of the recorder"
 
 
