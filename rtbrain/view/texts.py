@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from rtbrain.marks import MANUAL_MARK
+
 _PATH = Path(__file__).with_name("texts.yaml")
 
 
@@ -20,6 +22,21 @@ def texts() -> dict[str, str]:
 def say(key: str, **values: object) -> str:
     """The text of a key, its ``{names}`` filled in; a KeyError where it or a value is missing."""
     return texts()[key].format_map(values)
+
+
+def is_by_hand(reason: str) -> bool:
+    """Whether a person marked the contact; of a pair, either of its contacts."""
+    return reason.split(": ")[-1].startswith(MANUAL_MARK)
+
+
+def reason_text(reason: str) -> str:
+    """Reason of a bad contact in words."""
+    contact, _, why = reason.rpartition(": ")
+    if is_by_hand(reason):
+        said = say("signal.reason.by_hand")
+    else:
+        said = texts().get(f"signal.reason.{why.replace(' ', '_')}", why)
+    return f"{contact}: {said}" if contact else said
 
 
 def _collect(node: Any, prefix: str, found: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from rtbrain.stream.triggers import TriggerEdges, parse_trigger
 from rtbrain.stream_names import RATE_TOLERANCE, RATE_UNCHANGED
 from rtbrain.types import TRIGGER_KIND, Chunk, Floats, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit, microvolts_per, require_voltage
+from rtbrain.view.texts import reason_text
 
 _MOST_VALUES = 2**15  # that a typical size is measured on
 _FEWEST_GOOD = 0.3  # share of the contacts, as decoders need
@@ -174,6 +175,11 @@ def check_rate(reading: SignalReading) -> Check:
     return judge("rate", "fine", "agrees", **words)
 
 
+def list_contacts(bad: Mapping[str, str], most: int) -> str:
+    """So many bad contacts, each with its reason in words."""
+    return list_words([f"{name} {reason_text(why)}" for name, why in bad.items()], most)
+
+
 def check_contacts(reading: SignalReading) -> Check:
     """How many contacts are good, and why others are not."""
     n_contacts, bad = reading.n_contacts, reading.bad
@@ -183,8 +189,7 @@ def check_contacts(reading: SignalReading) -> Check:
         return judge("contacts", "unchecked", "low_rate")
     if not reading.judged:
         return judge("contacts", "checking", "wait")
-    listed = list_words([f"{name} {why}" for name, why in bad.items()], _LISTED)
-    words: Words = {"bad": len(bad), "all": n_contacts, "listed": listed}
+    words: Words = {"bad": len(bad), "all": n_contacts, "listed": list_contacts(bad, _LISTED)}
     if n_contacts - len(bad) < _FEWEST_GOOD * n_contacts:
         return judge("contacts", "fix", "few", good=n_contacts - len(bad), **words)
     if bad:

@@ -11,8 +11,7 @@ from rtbrain.console.folder import Session
 from rtbrain.files import UNREADABLE, parse_json
 from rtbrain.stream_names import is_manual_marks
 from rtbrain.view.decodes.words import explain_later
-from rtbrain.view.texts import say
-from rtbrain.view.traces.bad import reason_text
+from rtbrain.view.texts import reason_text, say
 
 _ENOUGH_VALID = 0.95
 

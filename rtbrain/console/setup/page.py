@@ -14,6 +14,7 @@ from rtbrain.check.doctor.checks import Check, Expected, Fix
 from rtbrain.check.doctor.doctor import Doctor
 from rtbrain.check.doctor.machine import keep_awake
 from rtbrain.check.doctor.network import FoundStream
+from rtbrain.check.doctor.signal import list_contacts
 from rtbrain.console.folder import Role, Session, UsedStream
 from rtbrain.console.page import Action, Page
 from rtbrain.console.setup.about import AboutSession
@@ -189,8 +190,7 @@ class SetupPage(Page):
             self.look_again()
         elif fix.do == "contacts":
             bad = {} if self._doctor.reading is None else self._doctor.reading.bad or {}
-            listed = list_words([f"{name} {why}" for name, why in bad.items()], 20)
-            self.says.emit(say("setup.bad_contacts", listed=listed))
+            self.says.emit(say("setup.bad_contacts", listed=list_contacts(bad, 20)))
         elif fix.do == "reach":
             self.says.emit(say("setup.close_ports"))
         self.draw_now()

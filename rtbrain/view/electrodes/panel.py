@@ -21,9 +21,9 @@ from rtbrain.view.electrodes.power import HighGamma
 from rtbrain.view.spectra.panel import ramp_colours
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.texts import say
+from rtbrain.view.texts import is_by_hand, reason_text, say
 from rtbrain.view.theme import Theme, fill, frame_panel, plain_label, set_tip, set_type
-from rtbrain.view.traces.bad import contacts_checked, is_by_hand, reason_text
+from rtbrain.view.traces.bad import contacts_checked
 from rtbrain.view.traces.scene import bad_reason
 
 _DRAW_EVERY_S = 0.25

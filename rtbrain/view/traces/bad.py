@@ -1,12 +1,11 @@
-"""Bad contacts in words: why, whether marked by hand, and for how long; free of Qt."""
+"""Bad contacts in words: why, whether marked by hand, and for how long."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rtbrain.marks import MANUAL_MARK
 from rtbrain.view.streams.inlets import StreamHealth
-from rtbrain.view.texts import say, texts
+from rtbrain.view.texts import is_by_hand, reason_text, say
 from rtbrain.view.traces.scene import bad_reason
 
 # Whoever begins to judge the contacts tells those that are bad within this time.
@@ -24,22 +23,6 @@ class BadContact:
 
     def __str__(self) -> str:
         return f"{self.name} {self.reason}"
-
-
-def is_by_hand(reason: str) -> bool:
-    """Whether a person marked the contact; of a pair, either of its contacts."""
-    return reason.split(": ")[-1].startswith(MANUAL_MARK)
-
-
-def reason_text(reason: str) -> str:
-    """Reason of a bad contact in words."""
-    contact, _, why = reason.rpartition(": ")
-    if is_by_hand(reason):
-        said = say("signal.reason.by_hand")
-    else:
-        key = f"signal.reason.{why.replace(' ', '_')}"
-        said = say(f"signal.reason.{why.replace(' ', '_')}") if key in texts() else why
-    return f"{contact}: {said}" if contact else said
 
 
 def contacts_checked(feeds: Sequence[StreamHealth]) -> bool:

@@ -4,9 +4,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from rtbrain.view.texts import say
+from rtbrain.view.texts import is_by_hand, reason_text, say
 from rtbrain.view.theme import Theme, ToolTips
-from rtbrain.view.traces.bad import is_by_hand, reason_text
 from rtbrain.view.traces.frame import (
     AXIS_PX,
     GUTTER_PX,

@@ -7,9 +7,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from rtbrain.view.icons import paint_icon
-from rtbrain.view.texts import say
+from rtbrain.view.texts import is_by_hand, say
 from rtbrain.view.theme import paint_text
-from rtbrain.view.traces.bad import is_by_hand
 from rtbrain.view.traces.scene import Scene, bar_uv, group_text
 
 # Of both plots on the left of the window, so that their times begin at the same x, px.

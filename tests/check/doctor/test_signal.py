@@ -12,6 +12,7 @@ from rtbrain.check.doctor.signal import (
     check_mains,
     check_rate,
     check_unit,
+    list_contacts,
 )
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.types import Chunk, Montage
@@ -90,6 +91,7 @@ def test_bad_contacts_are_named_with_their_reason_and_too_few_must_be_fixed(brai
     flat[:6] = 7.0
     check = check_contacts(measured(flat))
     assert (check.state, "2 of 8 are good" in check.finding) == ("fix", True)
+    assert list_contacts({"A3": "uncorrelated"}, 3) == "A3 unlike its neighbours"
     assert check_contacts(measured(brain)).finding == "all 8 good"
     misc = Montage(("X", "Y"), ("misc", "misc"), SFREQ_HZ)
     assert check_contacts(measured(brain[:2], misc)).state == "fix"

@@ -110,10 +110,10 @@ def test_without_anything_found_it_waits(page):
 
 def test_what_cannot_be_mended_at_once_is_said_in_one_line(monkeypatch, page):
     monkeypatch.setattr(setup_page, "keep_awake", lambda: None)
-    page.doctor.reading = SignalReading(MONTAGE, bad={"LA2": "flat"})
+    page.doctor.reading = SignalReading(MONTAGE, bad={"LA2": "not finite"})
     for do in ("contacts", "reach", "computer"):
         page.mend(Fix("", do))
-    assert ["LA2 flat" in page.said[0], "16572" in page.said[1]] == [True, True]
+    assert ["LA2 no values" in page.said[0], "16572" in page.said[1]] == [True, True]
     assert "switch sleep off" in page.said[2]
     page.mend(Fix("", "delay"))
     assert page.session.settings.recipe == "linear"

@@ -4,10 +4,10 @@ import pytest
 
 from rtbrain.marks import OPERATOR_MARK
 from rtbrain.signal.quality_rules import QUALITY_REASONS
-from rtbrain.view.texts import say
+from rtbrain.view.texts import is_by_hand, reason_text, say
 from rtbrain.view.theme import DARK
 from rtbrain.view.traces import strip as strip_module
-from rtbrain.view.traces.bad import BadContacts, duration_text, is_by_hand, reason_text
+from rtbrain.view.traces.bad import BadContacts, duration_text
 from rtbrain.view.traces.strip import BadStrip
 
 
