@@ -84,6 +84,7 @@ def command(
     Several names are separated by commas: --classes rest,speech.
     """
     values, where = read_settings(config)
+    where = "these options" if config == "fit" else where
     labels = {
         "classes": names_of(classes, "--classes"),
         "events": names_of(event, "--event"),
@@ -120,7 +121,7 @@ def command(
     if settings.labels is None:
         raise SettingsError(f"{where}: no labels: pass --classes, --event, --channel or --task")
     if out is None:
-        raise SettingsError("no bundle to write: pass --out FOLDER")
+        raise SettingsError("expected a new folder for the decoder: pass --out FOLDER")
     require_new_folder(out, "--out")
     console = Console()
     started = time.monotonic()

@@ -124,7 +124,9 @@ def plain_problem(problem: Mapping[str, Any]) -> str:
         message = f"value {place.pop() + 1} is missing"
     # Of settings that disagree, the message names those that do.
     disagree = problem["type"] == "value_error" and isinstance(problem["input"], Mapping)
-    value = f"{problem['input']!r:.80}"
+    given = problem["input"]
+    is_words = isinstance(given, list | tuple) and all(isinstance(one, str) for one in given)
+    value = f"{', '.join(given) or 'none' if is_words else repr(given):.80}"
     said = problem["type"] == "missing" or ", got " in message or message.startswith(value)
     got = "" if said or disagree else f", got {value}"
     colon = "" if not place else " " if message == "is missing" else ": "

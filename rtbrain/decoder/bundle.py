@@ -248,8 +248,8 @@ def _verify_manifest(folder: Path, raw: bytes) -> None:
 def _refuse_altered(folder: Path, name: str, expected: str, got: str) -> None:
     if got != expected:
         raise BundleError(
-            f"{folder.name}/{name} was altered: expected SHA-256 {expected}, got {got}; "
-            "use an unaltered copy, or fit it again"
+            f"{folder.name}/{name} was altered, or copied in part: use another copy of the "
+            f"decoder, or fit it again (expected SHA-256 {expected}, got {got})"
         )
 
 

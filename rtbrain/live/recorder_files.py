@@ -82,7 +82,7 @@ class RecordingFiles:
     """
 
     def __init__(self, out: Path, notes: dict[str, Any], *, split: bool) -> None:
-        require_new_recording(out, split=split)
+        require_new_recording(out, split=split, other="choose another name, or pass --free-name")
         self._out, self._notes, self._split = out, notes, split
         self._n_parts = 0
         self.path = out
@@ -123,7 +123,9 @@ def parse_duration(text: str, flag: str) -> float:
     return seconds
 
 
-def require_new_recording(out: Path, *, split: bool = False) -> None:
+def require_new_recording(
+    out: Path, *, split: bool = False, other: str = "choose another name"
+) -> None:
     """Refuse a recording that could not be made or would overwrite a file."""
     if out.suffix != ".xdf":
         raise SettingsError(f"{out}: expected a recording whose name ends in .xdf")
@@ -134,4 +136,4 @@ def require_new_recording(out: Path, *, split: bool = False) -> None:
         files = sorted(path for path in out.parent.iterdir() if parts.fullmatch(path.name))
     for path in files:
         if path.exists():
-            raise SettingsError(f"{path} {EXISTS}: choose another name")
+            raise SettingsError(f"{path} {EXISTS}: {other}")

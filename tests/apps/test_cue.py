@@ -9,7 +9,7 @@ from tests.apps.program import refused
     ("flags", "why"),
     [
         ([], "--classes rest,speech, or a --plan"),
-        (["--classes", "rest"], "classes: expected 2 or more, got ('rest',)"),
+        (["--classes", "rest"], "classes: expected 2 or more, got rest"),
         (["--classes", "rest,go", "--block", "8:8"], "strict pace"),
         (["--classes", "rest,go", "--block", "8"], "--block 8: expected two numbers"),
         (["--classes", "rest,go", "--pause", "0.1:0.3"], "can harm"),

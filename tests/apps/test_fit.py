@@ -88,6 +88,12 @@ def test_channels_mains_and_hop_that_cannot_be_are_refused(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_what_is_wrong_with_options_names_no_file_that_nobody_gave() -> None:
+    flags = ("--classes", "rest", "--out", "made")
+    said = refused("fit", *PATIENT, *flags)
+    assert "rtbrain: these options: labels.classes: expected 2 or more, got rest" in said
+
+
 def test_the_report_holds_the_score_its_controls_and_what_chance_gives(fitted: Path) -> None:
     report = read_bundle(fitted).report
     decoder = report["scores"]["decoder"]

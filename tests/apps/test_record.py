@@ -217,7 +217,9 @@ def test_a_target_that_cannot_be_is_refused_before_anything_is_made(tmp_path):
 def test_neither_the_recording_nor_its_side_file_is_overwritten(tmp_path, name):
     (tmp_path / "a.xdf").write_bytes(b"precious")
     (tmp_path / "b.json").write_text("precious")
-    assert "a.xdf already exists" in refused("record", tmp_path / "a.xdf", "--all", "--name", name)
+    said = refused("record", tmp_path / "a.xdf", "--all", "--name", name)
+    assert "a.xdf already exists" in said
+    assert "or pass --free-name" in said
     assert "b.json already exists" in refused("record", tmp_path / "b.xdf", "--all", "--name", name)
     assert sorted(os.listdir(tmp_path)) == ["a.xdf", "b.json"]
     assert (tmp_path / "a.xdf").read_bytes() == b"precious"

@@ -76,7 +76,7 @@ def test_one_changed_byte_is_refused_with_both_hashes(tmp_path: Path, name: str)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleError, match=rf"{name} was altered: expected SHA-256 .{{64}}, got"):
+    with pytest.raises(BundleError, match=rf"{name} was altered.*expected SHA-256 .{{64}}, got"):
         read_bundle(path.parent)
 
 
@@ -95,7 +95,7 @@ def test_any_changed_byte_of_the_manifest_is_refused_with_both_hashes(tmp_path: 
         altered = bytearray(content)
         altered[at] ^= 1
         path.write_bytes(altered)
-        with pytest.raises(BundleError, match=r"manifest.json was altered: expected SHA-256 .*got"):
+        with pytest.raises(BundleError, match=r"manifest.json was altered.*expected SHA-256 .*got"):
             read_bundle(path.parent)
 
 

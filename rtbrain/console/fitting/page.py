@@ -119,6 +119,7 @@ class FitPage(Page):
             None if job is None else (job.t_start, str(job.progress), job.output[-1:]),
             tuple(self.session.files("decoder")),
             tuple(self._calibrations()),
+            self._goes_on(),
             self.session.settings,
         )
         if seen == self._seen:
