@@ -1,8 +1,7 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from rtbrain.build import SETTLING_S
-from rtbrain.bundling import build_decoder
 from rtbrain.config import DetectSettings, LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
@@ -18,31 +16,29 @@ from rtbrain.learn.detection import Timeline, written
 from rtbrain.learn.fit.cross_validation import score_clock
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
-    events_that_label,
     ignore_note,
     label_windows,
     open_recordings,
     resolve_tasks,
     virtual_session,
 )
-from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
+from rtbrain.learn.fit.labels import require_events
 from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
 from rtbrain.learn.metrics import confusions
 from rtbrain.learn.nulls import null_of_outputs, null_targets
+from rtbrain.learn.recorded import LabelledDecodes, begin_as_live, recorded_decodes
 from rtbrain.learn.report.evaluation_table import evaluation_scores
 from rtbrain.learn.report.score_table import ScoreTable
 from rtbrain.learn.verdict import judge_scores
 from rtbrain.live.detections import build_detector, detect_settings
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
-from rtbrain.stream_names import DECODE_CHANNELS, count_outputs
 from rtbrain.terminal import OnProgress, no_progress
-from rtbrain.types import Decode, Embedding, Quality, Times
+from rtbrain.types import Decode, Embedding
 
 _N_PERMUTATIONS, _N_FOLDS = 199, 5  # shifts of the labels; folds of the clock
 _THRESHOLD, _NO_CAP = 0.5, 10**6  # where nothing else is set
@@ -90,7 +86,8 @@ def evaluate(
     detect : mapping of str to DetectSettings, optional
         Or by thresholds of your own, as a live session takes them.
     decodes : str, optional
-        Name of a decode stream in the same XDF file: it is scored too, as it was decoded live.
+        Name of a decode stream in the same XDF file: it is scored too, as it was decoded live, and
+        the recording is decoded from where that began.
     sfreq_hz, stream, scale
         As for `rtbrain.read`.
     exclude, kinds : sequence of str, optional
@@ -139,6 +136,8 @@ def evaluate(
     ) as opened:
         opened = [select(one, exclude=exclude, kinds=kinds) for one in opened]
         (played,), labels = resolve_tasks(labels, [recording], opened)
+        if decodes is not None:
+            played = begin_as_live(played, recording, decodes, fitted.bundle, on_note)
         bound = bind_session(fitted.bundle, virtual_session(played, labels))
         require_events(labels.classes or labels.events or (), played.events)
         for note in bound.binding.notes:
@@ -197,25 +196,6 @@ def label_settings(
     return parse_settings(values, LabelSettings, where="labels")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledDecodes:
-    """Decodes of a recording, and what was true.
-
-    `labelled` are the labels of the valid ones, `label` gives those of any times of windows' ends;
-    `n_lost` counts lost samples, where that is known.
-    """
-
-    decodes: Sequence[Decode]
-    labelled: Labelled
-    label: Callable[[Times], Labelled]
-    n_lost: int | None = None
-
-    @property
-    def valid(self) -> list[Decode]:
-        """Those that may be acted on."""
-        return [decode for decode in self.decodes if decode.quality.valid]
-
-
 def decode_labelled(
     bundle: Bundle,
     recording: Recording,
@@ -252,51 +232,6 @@ def decode_labelled(
             f"{', '.join(labelled.names)}: name the same classes in the same order"
         )
     return LabelledDecodes(kept.decodes, labelled, label, kept.n_lost)
-
-
-def recorded_decodes(
-    recording: Any, name: str, bundle: Bundle, labels: LabelSettings
-) -> LabelledDecodes:
-    """A decode stream that was recorded, with labels."""
-    if labels.classes is None:
-        raise SettingsError("decodes are scored against states: name their markers as classes")
-    read = read_recording(recording, stream=name)
-    try:
-        expected = (*bundle.manifest.labels, *DECODE_CHANNELS)
-        n_outputs = count_outputs(read.montage.names)
-        if read.montage.names[:n_outputs] != bundle.manifest.labels:
-            raise SettingsError(
-                f"{name}: expected channels {', '.join(expected)}, got "
-                f"{', '.join(read.montage.names)}: name a decode stream of this bundle"
-            )
-        features, _ = build_decoder(bundle, bundle.montage)
-        delay_s, n_channels = features.neural_delay_s, features.signal.montage.n_channels
-        decodes = _decodes(read, n_outputs, n_channels, delay_s)
-        events = events_that_label(read.events, labels)
-    finally:
-        read.close()
-    label = partial(states_from_markers, events=events, classes=labels.classes, lag_s=delay_s)
-    t_stop = np.array([decode.t_stop for decode in decodes if decode.quality.valid])
-    if not t_stop.size:
-        raise RecordingError(f"{name}: none of its {len(decodes)} decodes is valid")
-    return LabelledDecodes(decodes, label(t_stop), label)
-
-
-def _decodes(read: Recording, n_outputs: int, n_channels: int, delay_s: float) -> list[Decode]:
-    values = read.read(0, read.n_samples)  # [n_channels of the stream, T]
-    stamps = read.timestamps(0, read.n_samples)
-    rows = dict(zip(read.montage.names, values, strict=True))
-    n_good = np.rint(n_channels * rows["coverage"])
-    return [
-        Decode(
-            values[:n_outputs, number].copy(),
-            float(stamp) - delay_s,
-            float(stamp),
-            Quality(np.arange(n_channels) < n_good[number], valid=bool(rows["valid"][number] > 0)),
-            drift=float(rows["drift"][number]) if "drift" in rows else math.nan,
-        )
-        for number, stamp in enumerate([] if stamps is None else stamps)
-    ]
 
 
 def score_decodes(

@@ -49,7 +49,7 @@ def decoded(
     marks = [Event(onset_s, 0.0, text) for onset_s, text in events]
     label = partial(states_from_markers, events=marks, classes=("a", "b"), lag_s=DELAY_S)
     valid = np.array([decode.t_stop for decode in decodes if decode.quality.valid])
-    return LabelledDecodes(decodes, label(valid), label)
+    return LabelledDecodes(decodes, label(valid), label, n_lost=0)
 
 
 def test_alarms_are_counted_by_the_hour_of_valid_decodes() -> None:

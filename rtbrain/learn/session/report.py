@@ -13,10 +13,10 @@ from rtbrain.errors import RecordingError, SettingsError, list_words
 from rtbrain.files import sha256, strict_json
 from rtbrain.learn.evaluate import (
     label_settings,
-    recorded_decodes,
     score_decodes,
     wanted_detections,
 )
+from rtbrain.learn.recorded import recorded_decodes
 from rtbrain.learn.session.happenings import ENDED, happenings
 from rtbrain.learn.session.timeline import (
     RecordedDecodes,

@@ -7,11 +7,13 @@ import pytest
 
 import rtbrain
 from rtbrain.errors import SettingsError
+from rtbrain.learn.recorded import _from_sample, begin_as_live
 from rtbrain.learn.session.report import session_report
 from tests.learn.session.run_by_hand import markers
 from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
 
 SFREQ_HZ, DURATION_S = 512.0, 60.0
+BEGAN = 777  # sample at which the live decoder began
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recording = rtbrain.read(source, sfreq_hz=SFREQ_HZ)
     fitted = rtbrain.fit(recording, classes=["rest", "speech"], front_end="recipe")
     fitted.save(folder / "bundle")
-    found = fitted.decode(recording)
+    found = fitted.decode(_from_sample(recording, BEGAN))
+    t_stop = found.t_stop_s + BEGAN / SFREQ_HZ
     data = recording.read(0, recording.n_samples)
     stamps = np.arange(recording.n_samples) / SFREQ_HZ
     names = recording.montage.names
@@ -34,24 +37,57 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = f"<rtbrain><bundle_id>{bundle_id}</bundle_id><stream>amp</stream></rtbrain>"
     desc = f"<channels>{nodes}</channels>{about}"
     hop_s = float(np.median(np.diff(found.t_stop_s)))
-    decodes = XdfStream(
-        "ward-decode", found.t_stop_s, values, 1 / hop_s, content="Decode", desc=desc
-    )
+    decodes = XdfStream("ward-decode", t_stop, values, 1 / hop_s, content="Decode", desc=desc)
     cues = markers("task", [(event.onset_s, event.text) for event in recording.events])
     cues.stamps = cues.stamps - cues.stamps[0] + recording.events[0].onset_s
     write_xdf(folder / "run.xdf", signal, decodes, cues)
+    running = int(found.valid.argmax()) + 5
+    for name, stamps, rows in (
+        ("later", t_stop[running:], values[running:]),
+        ("jittered", t_stop + np.random.default_rng(0).uniform(0, hop_s, t_stop.size), values),
+    ):
+        more = XdfStream("ward-decode", stamps, rows, 1 / hop_s, content="Decode", desc=desc)
+        write_xdf(folder / f"{name}.xdf", signal, more, cues)
     return folder
 
 
-def test_recorded_decodes_score_as_those_of_the_recording(folder: Path) -> None:
+def test_recorded_decodes_score_as_those_of_the_recording_from_where_they_began(
+    folder: Path,
+) -> None:
     path, bundle = folder / "run.xdf", folder / "bundle"
-    scores = rtbrain.evaluate(bundle, path, stream="amp", decodes="ward-decode")
+    notes: list[str] = []
+    scores = rtbrain.evaluate(
+        bundle, path, stream="amp", decodes="ward-decode", on_note=notes.append
+    )
+    assert f"decoded from sample {BEGAN}, where ward-decode began" in notes
     live, again = scores["as decoded live"], scores["decoder"]
-    assert live["auc"] == pytest.approx(again["auc"], abs=0.01)
-    assert live["balanced_accuracy"] == pytest.approx(again["balanced_accuracy"], abs=0.02)
+    assert live["decodes"] == again["decodes"]
+    assert live["valid"] == again["valid"]
+    assert live["auc"] == pytest.approx(again["auc"], abs=1e-6)
+    assert live["balanced_accuracy"] == pytest.approx(again["balanced_accuracy"], abs=1e-6)
     report = session_report(path, bundle=bundle)
     assert report.figures["scores"]["auc"] == pytest.approx(live["auc"], abs=1e-6)
     assert live["verdict"]["text"] in report.words
+
+
+@pytest.mark.parametrize(
+    ("run", "note", "first"),
+    [
+        ("later", "decoded from sample 9: windows end where those of ward-decode did", 9),
+        ("jittered", "where the decoder of ward-decode began cannot be known", 0),
+    ],
+)
+def test_a_decoder_that_began_before_the_recording_or_nobody_knows_where_is_compared_so_too(
+    folder: Path, run: str, note: str, first: int
+) -> None:
+    path, notes = folder / f"{run}.xdf", list[str]()
+    whole, bundle = rtbrain.read(path, stream="amp"), rtbrain.load(folder / "bundle").bundle
+    begun = begin_as_live(whole, path, "ward-decode", bundle, notes.append)
+    assert note in notes[0]
+    assert begun.n_samples == whole.n_samples - first
+    np.testing.assert_array_equal(begun.read(0, 8), whole.read(first, first + 8))
+    late_s = [a.onset_s - b.onset_s for a, b in zip(whole.events, begun.events, strict=True)]
+    np.testing.assert_allclose(late_s, first / SFREQ_HZ)
 
 
 def test_a_run_without_cues_is_not_scored(folder: Path) -> None:
