@@ -259,6 +259,10 @@ def paint_old(painter: QPainter, scene: Scene, plot: QRectF) -> None:
     )
     box = QRectF(0, 0, min(widest + theme.px(48), plot.width() - 8), theme.px(60))
     box.moveCenter(QPointF(plot.left() + 0.75 * plot.width(), plot.center().y()))
+    if scene.cache is not None and not scene.scrolling:  # where the hatching begins, and stays
+        n_columns = scene.cache.n_columns
+        first = (scene.head(scene.cache) - scene.ahead(scene.cache) + 1) % n_columns
+        box.moveLeft(plot.left() + first / n_columns * plot.width() + theme.px(8))
     if box.right() > plot.right() - 4:
         box.moveRight(plot.right() - 4)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)

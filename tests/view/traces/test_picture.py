@@ -121,10 +121,13 @@ def test_a_lost_signal_turns_grey_and_is_hatched_since_and_nothing_moves(panel, 
     assert has(pixels(panel), DARK.trace).any()
 
 
-def test_the_box_says_since_when_there_is_no_signal(panel, session, monkeypatch):
-    said = []
+def test_the_box_says_since_when_there_is_no_signal_and_lies_on_no_old_trace(
+    panel, session, monkeypatch
+):
+    said = {}
     monkeypatch.setattr(
-        "rtbrain.view.traces.frame.paint_text", lambda p, b, text, *more: said.append(text) or 9.0
+        "rtbrain.view.traces.frame.paint_text",
+        lambda p, box, text, *more: said.update({text: box}) or 9.0,
     )
     monkeypatch.setattr("rtbrain.view.traces.panel.time.time", lambda: 1_800_000_000.0)
     play(panel)
@@ -132,7 +135,17 @@ def test_the_box_says_since_when_there_is_no_signal(panel, session, monkeypatch)
     panel.draw(100 + 1999 / SFREQ_HZ + 4.2)
     pixels(panel)
     since = time.strftime("%H:%M:%S", time.localtime(1_800_000_000.0 - 4.2))
-    assert f"No signal since {since}" in said
+    scene, plot = panel.canvas.scene, panel.canvas.plot
+    assert not scene.scrolling
+    for _ in range(2):
+        box = said[f"No signal since {since}"]
+        ends = (np.array([box.left(), box.right()]) - plot.left()) / plot.width()
+        first, last = (ends * scene.cache.n_columns).astype(int)
+        assert scene.gaps(scene.cache)[first : last + 1].all()
+        panel.draw(100 + 1999 / SFREQ_HZ + 14.2)  # a page later
+        since = time.strftime("%H:%M:%S", time.localtime(1_800_000_000.0 - 14.2))
+        pixels(panel)
+        assert said[f"No signal since {since}"].left() == pytest.approx(box.left(), abs=1)
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(DARK)])
