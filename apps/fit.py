@@ -84,7 +84,6 @@ def command(
     Several names are separated by commas: --classes rest,speech.
     """
     values, where = read_settings(config)
-    where = "these options" if config == "fit" else where
     labels = {
         "classes": names_of(classes, "--classes"),
         "events": names_of(event, "--event"),

@@ -65,6 +65,7 @@ def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
 def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     """Keys and values of a file of settings, not validated, and its name for messages.
 
+    Of what is wrong beside ready-made settings, options are the cause: these are named.
     Raises a SettingsError where the file is absent or is no YAML of keys and values.
     """
     path = find_settings(name_or_path)
@@ -77,7 +78,7 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     if not isinstance(values, dict):
         got = "nothing" if values is None else "a list" if isinstance(values, list) else "a text"
         raise SettingsError(f"{path.name}: expected keys and values (key: value), got {got}")
-    return values, path.name
+    return values, path.name if path.name == Path(name_or_path).name else "these options"
 
 
 def parse_yaml(text: str | bytes) -> Any:
