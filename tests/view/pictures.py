@@ -52,8 +52,12 @@ SIZES = {
 THEMES = ("dark", "light")
 STATES = """live replay faults amplifier recording no_signal other failed lost samples_lost old
 invalid stopped_decoder unit disk markers two_alarms seen over waiting choosing no_decoder paused
-log details keys"""
+log details keys three_classes regression"""
 # The larger sizes show what differs there; all states are shown in the smallest.
+_OUTPUTS = {
+    "three_classes": ("rest", "speech", "movement"),
+    "regression": ("hand speed", "grip force"),
+}
 _LOST = ("lost", "no_signal", "two_alarms", "seen")
 FEW = ("live", "lost", "waiting", "invalid")
 
@@ -71,8 +75,8 @@ class Staged:
             if state != "no_decoder":
                 self.decode = DecodeHeader(
                     "ward-decode",
-                    ("speech", "rest"),
-                    "probability",
+                    _OUTPUTS.get(state, ("speech", "rest")),
+                    "value" if state == "regression" else "probability",
                     HOP_S,
                     contacts=names,
                     mode="linear",
@@ -172,24 +176,43 @@ class Staged:
         made = []
         for step in range(round(1 / HOP_S)):
             t = start + (step + 1) * HOP_S
-            p = 0.04 + 0.9 / (1 + math.exp(-4 * math.sin(2 * math.pi * (t - NOW + 1.5) / 11) * 3))
+            at = t - (5 if self.state == "three_classes" else 0)
+            p = 0.04 + 0.9 / (1 + math.exp(-4 * math.sin(2 * math.pi * (at - NOW + 1.5) / 11) * 3))
             valid = not (self.state == "invalid" and t > NOW - 12)
-            values = np.array([p, 1 - p], np.float32)
+            values = np.array(self._values(p, t), np.float32)
             made.append(ReceivedDecode(t, t + 0.05, values, valid, 0.94, 0.22, 0.02))
         return tuple(made)
+
+    def _values(self, p: float, t: float) -> list[float]:
+        if self.state == "three_classes":
+            # Now movement is the likeliest, and was detected a moment ago.
+            moves = (1 - p) / (1 + math.exp(-8 * math.sin(2 * math.pi * (t - NOW + 2.5) / 22)))
+            return [1 - p - moves, p, moves]
+        if self.state == "regression":
+            wave = math.sin(2 * math.pi * (t - NOW) / 7)
+            return [14.0 * p - 2.0, 3.5 + 3.0 * wave]
+        return [p, 1 - p]
 
     def _detections(self, start: float) -> tuple[ReceivedDetection, ...]:
         """One as each cue of speech begins to be decoded."""
         cue, number = self._marks(start), 31 + math.floor((start - NOW + 2) / 11)
         silent = self.decode is None or (self.state == "invalid" and start > NOW - 13)
         spoken = not silent and cue and cue[0][1] == "speech"
-        return (ReceivedDetection(start + 0.65, "speech", 0.8, True, number),) if spoken else ()
+        label, value = ("hand speed", 8.4) if self.state == "regression" else ("speech", 0.8)
+        if self.state == "three_classes" and round(start - NOW) % 22 == 14:
+            return (ReceivedDetection(start + 0.65, "movement", 0.6, True, number),)
+        return (ReceivedDetection(start + 0.65, label, value, True, number),) if spoken else ()
 
     def _events(self) -> tuple[StatusEvent, ...]:
         if self.decode is None:
             return ()
         one = {"up": 0.7, "down": 0.55, "refractory_s": 2.0, "calibrated": True}
-        about = {"sends": True, "sent": 31, "thresholds": {"speech": one}}
+        thresholds = {"speech": one}
+        if self.state == "three_classes":
+            thresholds["movement"] = {**one, "up": 0.5, "down": 0.4}
+        if self.state == "regression":
+            thresholds = {"hand speed": {**one, "up": 8.0, "down": 5.0}}
+        about = {"sends": True, "sent": 31, "thresholds": thresholds}
         ended = [_event("failed", reason="an error")] if self.state == "stopped_decoder" else []
         return (_event("live"), _event("summary", state="live", detections=about), *ended)
 

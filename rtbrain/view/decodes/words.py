@@ -205,7 +205,17 @@ def _rows(
     if len(values) < 2:
         return ()
     share = decoding.is_probability
-    return tuple((i, info.labels[i], number(values[i], share)) for i in shown)
+    names = [_with_threshold(decoding, info.labels[i]) for i in shown]
+    return tuple((i, name, number(values[i], share)) for i, name in zip(shown, names, strict=True))
+
+
+def _with_threshold(decoding: Decoding, label: str) -> str:
+    """An output with its own threshold, if it has one that is not shown above the list."""
+    threshold = (decoding.thresholds or {}).get(label)
+    if threshold is None or label == decoding.target_label:
+        return label
+    up = number(threshold.up, decoding.is_probability)
+    return say("decode.now.with_threshold", label=label, up=up)
 
 
 def _on_bar(decoding: Decoding, now: float) -> tuple[float, float]:

@@ -43,6 +43,7 @@ def detected(*times, label="speech"):
     return tuple(ReceivedDetection(t, label, 0.9, True, 31) for t in times)
 
 
+THEIRS = "movement, threshold 0.55"
 NOTHING = [np.nan, np.nan]
 
 
@@ -215,6 +216,15 @@ def test_a_continuous_output_has_its_value_and_a_bar_over_the_range_of_the_page(
     assert now.rows[1] == (1, "wrist", "-0.2")
     flat = describe(decoding_of([3.0, 0.0], info=info, thresholds={}), 100.2)
     assert np.isnan(flat.level)
+
+
+def test_each_class_that_is_detected_is_listed_with_its_own_threshold():
+    info = replace(INFO, labels=("rest", "speech", "movement"))
+    own = {"speech": SPEECH, "movement": SPEECH | {"up": 0.55}}
+    now = describe(decoding_of([0.05, 0.25, 0.7], info=info, thresholds=own), 100.0)
+    assert (now.word, now.number) == ("movement", "0.70")
+    assert now.threshold == f"threshold {SPEECH['up']:.2f}"
+    assert now.rows == ((1, "speech", "0.25"), (0, "rest", "0.05"), (2, THEIRS, "0.70"))
 
 
 def test_of_many_classes_the_strongest_are_listed_and_the_others_counted():
