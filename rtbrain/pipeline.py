@@ -62,11 +62,16 @@ class FeaturePipeline:
         made = self.transform(window)
         return made if isinstance(made, Embedding) else self.encoder(made)
 
-    def transform(self, window: Window) -> Spectrogram | Embedding:
-        """Spectrogram of a window, or the empty embedding of one that has nothing to encode."""
+    def transform(
+        self, window: Window, make: Callable[[Window], Spectrogram] | None = None
+    ) -> Spectrogram | Embedding:
+        """Spectrogram of a window, or the empty embedding of one that has nothing to encode.
+
+        `make` gives the spectrogram in place of the stage.
+        """
         quality = window.quality
         if quality.valid:
-            spectrogram = self.spectrogram(window)
+            spectrogram = (make or self.spectrogram)(window)
             if spectrogram.quality.good.any():
                 return spectrogram
             quality = replace(spectrogram.quality, valid=False, reason="no good channel")

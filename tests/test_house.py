@@ -22,7 +22,7 @@ LEVELS = (
     "live view",
     "learn learn.cue_plan learn.detection learn.drift learn.embed learn.fit learn.held_out "
     "learn.intervals learn.metrics learn.nulls learn.presets learn.recorded learn.report "
-    "learn.verdict",
+    "learn.snapshots learn.verdict",
     "learn.evaluate learn.refit learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo check.loopback check.trigger_device",
     "learn.probe learn.leaderboard learn.interpret learn.session check.bench check.doctor console",

@@ -48,6 +48,14 @@ class Snapshot(NamedTuple):
     certainty: float  # below 1 where less has been averaged than usually
 
 
+class Measured(NamedTuple):
+    """What is read of the samples of a window that is due."""
+
+    covariance: Doubles  # float64 [n_channels, n_channels], of differences
+    levels_db: Floats  # float32 [2, n_contacts]
+    lost: Mask  # bool [n_contacts]
+
+
 class _Average:
     """Exponential average of arrays, in which NaN count for nothing."""
 
@@ -116,6 +124,14 @@ class DriftInput:
 
     def __call__(self, window: Window, embedding: Embedding) -> Snapshot:
         """Take in a window that is due."""
+        return self.take(window, embedding, self.measure(window))
+
+    def measure(self, window: Window) -> Measured:
+        """What is read of the samples of a window."""
+        return Measured(self._outer(window), *self._levels(window.t_stop))
+
+    def take(self, window: Window, embedding: Embedding, measured: Measured) -> Snapshot:
+        """Take in a window that is due, as it was measured; its samples are not read."""
         n_new, n_lost = self._period, window.quality.lost_samples
         if self._last is not None:
             n_new = window.first_sample - self._last
@@ -125,20 +141,19 @@ class DriftInput:
         self._last, self._n_lost = window.first_sample, n_lost
         elapsed_s = max(n_new, self._period) / self.montage.sfreq_hz
         gain = 1 - math.exp(-elapsed_s / _TIME_CONSTANT_S)
-        features, covariance = embedding.population, self._outer(window)
+        features, covariance = embedding.population, measured.covariance
         if not embedding.quality.valid:
             features = np.full(self.n_features, np.nan, np.float32)
         if window.first_sample - self._since < self._settling:
             features, covariance = np.full_like(features, np.nan), np.full_like(covariance, np.nan)
         else:
             self._weight += gain * (1 - self._weight)
-        levels, lost = self._levels(window.t_stop)
         return Snapshot(
             window.t_stop,
             self._features.feed(features, gain).astype(np.float32),
             self._covariance.feed(covariance, gain),
-            self._contacts.feed(levels, gain),
-            lost,
+            self._contacts.feed(measured.levels_db, gain),
+            measured.lost,
             # Deviation of a whole exponential average in that of one so short.
             math.sqrt(self._weight / (2 - self._weight)),
         )

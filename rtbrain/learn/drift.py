@@ -1,14 +1,13 @@
 """When a signal is unlike calibration: distances of held-out time, and the threshold of a flag."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rtbrain.bundling import drift_input
 from rtbrain.config import LabelSettings
 from rtbrain.decoder import Bundle
 from rtbrain.decoder.drift import (
@@ -18,25 +17,11 @@ from rtbrain.decoder.drift import (
     lost_limit,
     median_distances,
 )
-from rtbrain.decoder.drift_input import DriftInput, Snapshot
-from rtbrain.learn.fit.features import EncodesMany, windows_of
-from rtbrain.learn.fit.inputs import chunks_of, virtual_session
-from rtbrain.live.play import bind_session, decoder_for
-from rtbrain.pipeline import FeaturePipeline, cut_at_markers
+from rtbrain.decoder.drift_input import Snapshot
+from rtbrain.learn.snapshots import APART_S, snapshots_of
 from rtbrain.recording.recording import Recording
-from rtbrain.stage import Stage
 from rtbrain.terminal import OnProgress
-from rtbrain.types import (
-    Chunk,
-    Doubles,
-    Embedding,
-    Floats,
-    Ints,
-    Mask,
-    Spectrogram,
-    Times,
-    Window,
-)
+from rtbrain.types import Doubles, Floats, Ints, Mask, Times
 
 # The Gumbel rule: maxima of blocks, at most one false flag an hour, and how sure.
 BLOCK_S = 30.0
@@ -49,14 +34,12 @@ PROMISED_BLOCKS, FEWEST_BLOCKS = 40, 4  # 20 minutes; below 2 minutes nothing is
 _MARGIN = 1.15
 _FOLDS = 5
 _EMBARGO_S = 15.0
-_APART_S, _MOST_BYTES = 0.5, 2**28  # between the rows that are kept, and these
 _COMPONENT_ROWS, _MOST_COMPONENTS, _ROWS_PER_COMPONENT = 600, 32, 8
 _COMPONENTS_APART_S = 2.5
 _COMPONENT_SHRINKAGE = 0.1
 _LEAST_DB = 0.25  # a contact that varies by less is no more certain than this
 _LEAST_SCALE = 0.01  # of the median feature: one that varies less says nothing
 _KNOWN_SHARE = 0.9
-_BATCH = 8  # windows that are encoded together
 
 
 def gumbel_threshold(maxima: Doubles) -> float:
@@ -80,12 +63,13 @@ def calibrate_drift(
     labels: LabelSettings | None,
     names: Sequence[str] | None,
     on_progress: OnProgress,
+    kept: Sequence[Sequence[Snapshot]] | None = None,
 ) -> Bundle:
     """The bundle with its drift part, from recordings that are played through it.
 
     Each fifth of a recording is held out in turn; its distances are by what was fitted on the
     others. Recordings of less than two minutes in all leave the bundle as it is, but for a word in
-    its report.
+    its report. `kept` are the snapshots of each recording, where they were taken before.
     """
     tensors = {key: it for key, it in bundle.tensors.items() if not key.startswith("drift.")}
     bundle = replace(bundle, tensors=tensors)
@@ -98,9 +82,12 @@ def calibrate_drift(
     with threadpool_limits(1, "blas"):
         for number, recording in enumerate(recordings):
             what = f"drift {number + 1} of {len(recordings)}"
-            found = list(
-                _snapshots(bundle, recording, labels, names, len(recordings), what, on_progress)
-            )
+            if kept is not None:
+                found = list(kept[number])
+                on_progress(recording.n_samples, recording.n_samples, what)
+            else:
+                of = recording, labels, names, len(recordings), what, on_progress
+                found = list(snapshots_of(bundle, *of))
             snapshots += found
             run += [number] * len(found)
         model, report = fit_drift(snapshots, np.array(run, np.int64))
@@ -112,57 +99,6 @@ def calibrate_drift(
         tensors=bundle.tensors | model.as_tensors(),
         report=bundle.report | {"drift": report},
     )
-
-
-def _snapshots(
-    bundle: Bundle,
-    recording: Recording,
-    labels: LabelSettings | None,
-    names: Sequence[str] | None,
-    n_recordings: int,
-    what: str,
-    on_progress: OnProgress,
-) -> Iterator[Snapshot]:
-    """What the distances are of, of a recording, at most twice a second."""
-    pipeline = decoder_for(bundle, recording, live=False)[0]
-    inputs = drift_input(pipeline)
-    session = virtual_session(recording, labels, bundle.recipe.window, names)
-    pipeline = cut_at_markers(pipeline, session.markers, bundle.recipe.coverage_floor)
-    row_bytes = 4 * pipeline.n_features + 8 * inputs.channels.size**2
-    apart_s = max(_APART_S, n_recordings * recording.duration_s * row_bytes / _MOST_BYTES)
-    last_s = -math.inf
-    chunks = chunks_of(bind_session(bundle, session), recording.n_samples, on_progress, what)
-    for window, embedding in embedded_windows(chunks, pipeline, inputs):
-        item = inputs(window, embedding)
-        known = np.isfinite(item.features[:1]).all() and item.features.size
-        if known and item.t_stop - last_s >= 0.99 * apart_s:
-            last_s = item.t_stop
-            yield item
-
-
-def embedded_windows(
-    chunks: Iterable[Chunk], pipeline: FeaturePipeline, inputs: DriftInput
-) -> Iterator[tuple[Window, Embedding]]:
-    """Windows that are due, of their samples those that are read, with their embeddings."""
-    batch: list[tuple[Window, Spectrogram | Embedding]] = []
-    for window in windows_of(chunks, pipeline):
-        if inputs.due(window):
-            newest = replace(window, data=window.data[:, -inputs.n_samples :].copy())
-            batch.append((newest, pipeline.transform(window)))
-            if len(batch) == _BATCH:
-                yield from _encoded(batch, pipeline.encoder)
-                batch = []
-    yield from _encoded(batch, pipeline.encoder)
-
-
-def _encoded(
-    batch: Sequence[tuple[Window, Spectrogram | Embedding]], encoder: Stage[Spectrogram, Embedding]
-) -> Iterator[tuple[Window, Embedding]]:
-    items = [made for _, made in batch if isinstance(made, Spectrogram)]
-    many = encoder.many(items) if isinstance(encoder, EncodesMany) else map(encoder, items)
-    found = iter(many)
-    for window, made in batch:
-        yield window, made if isinstance(made, Embedding) else next(found)
 
 
 def fit_drift(items: Sequence[Snapshot], run: Ints) -> tuple[DriftModel | None, dict[str, Any]]:
@@ -297,7 +233,7 @@ def _components(
     features: Floats, mean: Floats, scale: Floats, t_s: Times
 ) -> tuple[Floats, Doubles]:
     """Principal components float32 [n_components, n_features] and their shrunk variances."""
-    apart_s = max(_COMPONENTS_APART_S, len(t_s) * _APART_S / _COMPONENT_ROWS)
+    apart_s = max(_COMPONENTS_APART_S, len(t_s) * APART_S / _COMPONENT_ROWS)
     rows = np.unique(np.floor(t_s / apart_s), return_index=True)[1][:_COMPONENT_ROWS]
     z = ((features[rows] - mean) / scale).astype(np.float32)
     n = min(_MOST_COMPONENTS, len(rows) // _ROWS_PER_COMPONENT, z.shape[1] // 2)

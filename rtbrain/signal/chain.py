@@ -37,6 +37,11 @@ class Chain:
         # Texts of the markers that announce stimulation.
         self.texts: frozenset[str] = frozenset().union(*(each.texts for each in self._blankings))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether chunks pass as they are."""
+        return not self._stages
+
     def mark(self, t: float, text: str) -> None:
         """Add a marker that may announce stimulation, before its samples or a little later."""
         for stage in self._blankings:

@@ -76,17 +76,33 @@ class RunningFrames(ABC):
         """Forget the frames, and return to the initial statistics."""
         self._z_score.reset()
         self._head = 0
-        self._last: tuple[int, int] | None = None  # first sample and losses of the last window
+        self._last: tuple[int, int] | None = None  # first sample and losses of the last measured
+        self._normalised: int | None = None  # first sample of the last window that was normalised
         self._fed_stop: int | None = None  # number of the sample after the last frame fed
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
+        return self.normalise(item, self.measure(item))
+
+    def measure(self, item: Window) -> Floats:
+        """Magnitudes of those frames of a window that none before it held, oldest first.
+
+        float32 [n_channels, n_new, n_freqs]; what `normalise` takes, at once or later.
+        """
         self.grid.check(item)
-        if self._last is not None and item.first_sample < self._last[0]:
-            self._fed_stop = None
-        n_frames = self.grid.n_frames
-        self._add(item, n_new_frames(item, self._last, self._hop_samples, n_frames))
+        n_new = n_new_frames(item, self._last, self._hop_samples, self.grid.n_frames)
         self._last = (item.first_sample, item.quality.lost_samples)
+        if n_new == 0:
+            return np.empty((self.grid.n_channels, 0, self.grid.n_freqs), np.float32)
+        return self._magnitudes(item.data, n_new)
+
+    def normalise(self, item: Window, magnitudes: Floats) -> Spectrogram:
+        """Spectrogram of a window by its new magnitudes; its samples are not read."""
+        if self._normalised is not None and item.first_sample < self._normalised:
+            self._fed_stop = None
+        self._normalised = item.first_sample
+        n_frames = self.grid.n_frames
+        self._add(item, magnitudes)
         data = np.empty_like(self._kept)
         n_oldest = n_frames - self._head
         data[:, :n_oldest] = self._kept[:, self._head :]
@@ -100,13 +116,10 @@ class RunningFrames(ABC):
     def _magnitudes(self, data: Floats, n_new: int) -> Floats:
         """Newest frames of a window, oldest first: float32 [n_channels, n_new, n_freqs]."""
 
-    def _add(self, window: Window, n_new: int) -> None:
+    def _add(self, window: Window, magnitudes: Floats) -> None:
         """Normalise the newest frames of a window into the ring, oldest first."""
-        if n_new == 0:
-            return
-        n_frames = self.grid.n_frames
+        n_frames, n_new = self.grid.n_frames, magnitudes.shape[1]
         stop = window.first_sample + self.grid.length_samples
-        magnitudes = self._magnitudes(window.data, n_new)
         finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
         lost = self._lost(window.flags, n_new)
         for index in range(n_new):

@@ -11,6 +11,7 @@ import scipy.fft
 
 from rtbrain.buffer import Windows
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.signal import Chain
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
@@ -109,9 +110,11 @@ def gather(
 def windows_of(chunks: Iterable[Chunk], pipeline: FeaturePipeline) -> Iterator[Window]:
     """Windows of chunks; a chunk is filtered on a second core while the one before is encoded.
 
-    Not where windows are cut at markers: these come with the chunks, and must not be ahead of them.
+    Not where nothing is left to filter, nor where windows are cut at markers: these come with the
+    chunks, and must not be ahead of them.
     """
-    if not isinstance(pipeline.windows, Windows):
+    filtered = isinstance(pipeline.signal, Chain) and pipeline.signal.is_empty
+    if filtered or not isinstance(pipeline.windows, Windows):
         for chunk in chunks:
             yield from pipeline.cut(chunk)
         return

@@ -11,7 +11,8 @@ from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe, random_twin
 from rtbrain.config import FitSettings, LabelSettings, Recipe
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.decoder.drift_input import DriftInput
+from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.features import (
     STFT_FRAME_S,
     FeatureRows,
@@ -39,13 +40,15 @@ from rtbrain.learn.fit.inputs import (
     chunks_of,
     common_rate_hz,
     label_windows,
+    lagged_targets,
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, half_of, join_labels, require_classes
 from rtbrain.learn.fit.selection import neighbours_note
-from rtbrain.live.play import VirtualSession
+from rtbrain.learn.snapshots import KeptWindow, frames_job, keeps_frames
 from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.recording.recording import Recording
+from rtbrain.signal import ChannelQuality
 from rtbrain.spectrogram import Bands
 from rtbrain.terminal import OnProgress
 from rtbrain.types import Chunk, Floats, Montage, Times
@@ -55,8 +58,6 @@ from rtbrain.units import to_samples
 _STFT_S = 1.0
 # Windows to choose a front end on, and of very many contacts, and what decides between these.
 _MOST_SEARCHED, _FEWEST_SEARCHED, _SEARCHED_BYTES = 500, 200, 2**28
-# How long before a window's end the label is taken, for the curve of scores over it.
-_LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
 FROZEN, CLOCK, OLD = "frozen PopT", "clock only", "linear of v0.1.0"
 
@@ -84,6 +85,7 @@ class LabelledFeatures:
     search: "FrontEndSearch | None" = None
     front_end: FrontEndChoice | None = None
     by_fold: tuple[Floats, ...] = ()  # the decoder's rows where folds chose others than it has
+    frames: Sequence[Sequence[KeptWindow]] = ()  # of each recording, to calibrate drift by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,16 +170,22 @@ def gather_recordings(
         n_searched = max(_FEWEST_SEARCHED, _SEARCHED_BYTES // spectra.row_bytes)
         rarely = _every(min(_MOST_SEARCHED, n_searched), recipe, recordings)
         steps.append(plain.signal)
+    keeping = None if front_ends else keeps_frames(recipe, montage, recordings, names)
+    if keeping is not None:
+        steps.append(recipe.signal)
     shared = SharedPass(montage, steps)
     floor, window = wide.coverage_floor, wide.window
     every = _every(settings.max_windows, recipe, recordings)
-    parts, labelled, lagged, stops, single = [], [], [], [], len(recordings) == 1
+    parts, labelled, lagged, single = [], [], [], len(recordings) == 1
+    stops: list[Times] = []
+    frames: list[list[KeptWindow]] = []
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)
         for name, encoder in makers.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
-        inside = [shared.within(one, n) for n, one in enumerate((pipeline, old, search)) if one]
+        others = [one for one in (search, keeping) if one]
+        inside = [shared.within(one, n) for n, one in enumerate((pipeline, old, *others))]
         for one in inside:
             one.reset()
 
@@ -197,6 +205,10 @@ def gather_recordings(
         if search is not None:
             spectra.reset()
             jobs.append(search_job(inside[2], spectra, rarely, floor))
+        if keeping is not None:
+            of_contacts = shared.find(ChannelQuality, -1)
+            inputs = DriftInput(keeping.signal.montage, keeping.n_features, of_contacts)
+            jobs.append(frames_job(inside[-1], inputs, floor))
         what = f"recording {number + 1} of {len(recordings)}"
         chunks = chunks_of(session, recording.n_samples, on_progress, what)
         part, of_old, *found = shared.run(chunks, session.markers, jobs)
@@ -207,8 +219,10 @@ def gather_recordings(
         of = recording, session, labels, window, part.t_stop, delay_s, on_note
         labelled.append(label_windows(*of, whole=single))
         parts.append(part)
-        stops += found
-        lagged.append(_lagged(recording, session, labels, wide, part.t_stop, labelled[-1], single))
+        (stops if keeping is None else frames).extend(found)
+        lagged.append(
+            lagged_targets(recording, session, labels, wide, part.t_stop, labelled[-1], single)
+        )
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
     if whole.task == "classification":
@@ -237,41 +251,12 @@ def gather_recordings(
         names,
         labels,
         (before, old),
+        frames=frames,
     )
     if front_ends:
         own = FrontEndSearch(spectra, front_ends, own_front_end(recipe), every, stops)
         gathered = replace(gathered, search=own)
     return gathered
-
-
-def _lagged(
-    recording: Recording,
-    session: VirtualSession,
-    labels: LabelSettings,
-    recipe: Recipe,
-    t_stop: Times,
-    labelled: Labelled,
-    single: bool,
-) -> dict[float, npt.NDArray[Any]]:
-    """Targets of all sliding windows by how long before their end they are read; -1, NaN: none.
-
-    The first lag is negative, the middle of the time for which a decode holds: what is true now.
-    `labelled` are the windows as they are fitted.
-    """
-    if recipe.window.hop_s is None:
-        return {}
-    targets = {}
-    for lag_s in (-recipe.window.hop_s / 2, *_LAGS_S):
-        nothing = -1 if labelled.task == "classification" else np.nan
-        shape = t_stop.size, *labelled.targets.shape[1:]
-        targets[lag_s] = np.full(shape, nothing, labelled.targets.dtype)
-        try:
-            of = recording, session, labels, recipe.window, t_stop - lag_s, 0.0
-            found = label_windows(*of, whole=single)
-        except SettingsError:  # a class has no window at this lag
-            continue
-        targets[lag_s][found.rows] = found.targets
-    return targets
 
 
 def _no_window_error(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from rtbrain.config import LabelSettings, Recipe, StimulationSettings, WindowSettings
 from rtbrain.errors import SettingsError
@@ -36,7 +37,8 @@ from rtbrain.types import Chunk, Times
 _CHUNK_S = 0.25
 # A state whose event lasts no longer than this lasts until the next: samples, or of the window.
 _MOMENT_SAMPLES, _MOMENT_SHARE = 1.5, 0.05
-
+# How long before a window's end the label is taken, for the curve of scores over it.
+_LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 # Of a fit: how its pieces begin, and how long each takes beside the others, as measured on 10 min
 # of 32 and 128 contacts.
 STAGES: dict[str, dict[str, float]] = {
@@ -259,6 +261,36 @@ def label_windows(
     values, stamps = session.targets()
     names, threshold = labels.channel or (), labels.threshold
     return targets_from_channels(t_stop, values, stamps, names=names, threshold=threshold)
+
+
+def lagged_targets(
+    recording: Recording,
+    session: VirtualSession,
+    labels: LabelSettings,
+    recipe: Recipe,
+    t_stop: Times,
+    labelled: Labelled,
+    single: bool,
+) -> dict[float, npt.NDArray[Any]]:
+    """Targets of all sliding windows by how long before their end they are read; -1, NaN: none.
+
+    The first lag is negative, the middle of the time for which a decode holds: what is true now.
+    `labelled` are the windows as they are fitted.
+    """
+    if recipe.window.hop_s is None:
+        return {}
+    targets = {}
+    for lag_s in (-recipe.window.hop_s / 2, *_LAGS_S):
+        nothing = -1 if labelled.task == "classification" else np.nan
+        shape = t_stop.size, *labelled.targets.shape[1:]
+        targets[lag_s] = np.full(shape, nothing, labelled.targets.dtype)
+        try:
+            of = recording, session, labels, recipe.window, t_stop - lag_s, 0.0
+            found = label_windows(*of, whole=single)
+        except SettingsError:  # a class has no window at this lag
+            continue
+        targets[lag_s][found.rows] = found.targets
+    return targets
 
 
 def events_that_label(events: Sequence[Event], labels: LabelSettings) -> tuple[Event, ...]:

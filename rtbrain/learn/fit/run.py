@@ -14,6 +14,7 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import decode_delay_s
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Memory
+from rtbrain.decoder.drift_input import Snapshot
 from rtbrain.errors import SettingsError
 from rtbrain.learn.cue_plan import stored_design
 from rtbrain.learn.drift import calibrate_drift
@@ -25,6 +26,7 @@ from rtbrain.learn.fit.front_end.stimulation import at_stimulation
 from rtbrain.learn.fit.gather import (
     LINEAR,
     MAIN,
+    LabelledFeatures,
     gather_recordings,
     model_of,
     note_encoder,
@@ -49,9 +51,12 @@ from rtbrain.learn.fit.scores import (
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.learn.held_out import held_out_of_fit
 from rtbrain.learn.report.figures import draw_fit
+from rtbrain.learn.snapshots import snapshots_of_frames
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
+from rtbrain.spectrogram import RunningFrames
 from rtbrain.terminal import OnProgress, no_progress
+from rtbrain.types import Floats
 
 
 def fit(
@@ -275,8 +280,13 @@ def _fit_opened(
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
-    scored = score_all(gathered, on_progress, design)
     fitted: Any  # a FittedReadout or a TunedPopT
+    rows, kept = select_rows(gathered, MAIN), None
+    if popt is None:
+        fitted = rows.fit()
+        # Before the scores, which take memory of their own.
+        kept, gathered = _take_snapshots(gathered, fitted.feature_mean)
+    scored = score_all(gathered, on_progress, design)
     chosen: dict[str, Any] = {}
     memory: Memory | None = None
     if model is not None and popt is not None:
@@ -286,8 +296,6 @@ def _fit_opened(
             model.channel_encoder, fitted.popt, model.pool, model.n_pooled
         )
     else:
-        rows = select_rows(gathered, MAIN)
-        fitted = rows.fit()
         memory = rows.remember(fitted, settings.remembered_windows)
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
     if model is not None and recipe.mode == "streaming":  # compiled now, not at the start
@@ -308,7 +316,7 @@ def _fit_opened(
     bundle = fitted_bundle(
         gathered, trained_on, recipe, model, state, fitted, report, delay_s, memory
     )
-    bundle = calibrate_drift(bundle, of_channels[0], resolved, gathered.names, on_progress)
+    bundle = calibrate_drift(bundle, of_channels[0], resolved, gathered.names, on_progress, kept)
     controls = control_bundles(gathered, trained_on, model, linear)
     labelled = gathered.labelled
     classes = labelled.targets if labelled.task == "classification" else None
@@ -316,3 +324,23 @@ def _fit_opened(
     interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
     shown = classes, labelled.names, filtered, None if linear else weights, lags, interval
     return FittedDecoder(bundle, controls, partial(draw_fit, main.outputs, *shown))
+
+
+def _take_snapshots(
+    gathered: LabelledFeatures, feature_mean: Floats
+) -> tuple[list[list[Snapshot]] | None, LabelledFeatures]:
+    """What drift is calibrated on, of each recording, where the frames were kept; without these."""
+    if not gathered.frames:
+        return None, gathered
+    seconds = sum(one.duration_s for one in gathered.recordings)
+    spectrogram = gathered.pipeline.spectrogram
+    found = []
+    for windows in gathered.frames:
+        pipeline = build_feature_pipeline(
+            gathered.recipe,
+            gathered.montage,
+            statistics=spectrogram.statistics if isinstance(spectrogram, RunningFrames) else None,
+            feature_mean=feature_mean,
+        )
+        found.append(snapshots_of_frames(windows, pipeline, seconds))
+    return found, replace(gathered, frames=())

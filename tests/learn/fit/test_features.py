@@ -9,7 +9,6 @@ import pytest
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import drift_input
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.learn.drift import embedded_windows
 from rtbrain.learn.fit.features import (
     FeatureRows,
     RandomChannelSubset,
@@ -18,6 +17,7 @@ from rtbrain.learn.fit.features import (
     windows_apart,
 )
 from rtbrain.learn.fit.inputs import chunks_of
+from rtbrain.learn.snapshots import embedded_windows
 from rtbrain.live.play import VirtualSession
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource

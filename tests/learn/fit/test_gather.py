@@ -12,8 +12,8 @@ from rtbrain.encoder import PopTSizes
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERTSizes
 from rtbrain.encoder.models.popt import POPT_SIZES
 from rtbrain.learn.fit.front_end.recipes import fit_recipe
-from rtbrain.learn.fit.gather import _lagged, model_of
-from rtbrain.learn.fit.inputs import label_windows, virtual_session
+from rtbrain.learn.fit.gather import model_of
+from rtbrain.learn.fit.inputs import label_windows, lagged_targets, virtual_session
 from rtbrain.learn.report.page import fit_page
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import montage_of
@@ -27,7 +27,7 @@ def test_a_lag_at_which_a_class_has_no_window_ends_no_fit() -> None:
     labels, recipe = LabelSettings(classes=("rest", "speech")), load_settings("linear", Recipe)
     session, t_stop = virtual_session(recording, labels), np.arange(50, 101) / 10
     labelled = label_windows(recording, session, labels, recipe.window, t_stop, 0.2)
-    found = _lagged(recording, session, labels, recipe, t_stop, labelled, True)
+    found = lagged_targets(recording, session, labels, recipe, t_stop, labelled, True)
     assert found[0.0].tolist() == [0] * 47 + [1] * 4
     assert set(found[0.6].tolist()) == {-1}
 

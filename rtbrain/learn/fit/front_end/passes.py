@@ -18,6 +18,7 @@ from rtbrain.learn.fit.front_end.names import FRAME_HOP_S, FrontEnd, referenced_
 from rtbrain.learn.fit.front_end.spectra import SharedSpectra
 from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.signal import Chain, build_signal
+from rtbrain.signal.chain import AnyStage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Chunk, Floats, Montage, Times
 
@@ -32,12 +33,15 @@ _OLD_FRAME_S, _OLD_SPAN_S, _OLD_FREQS = 400 / 2048, 9 * 50 / 2048, 40
 class SharedPass:
     """Pipelines of some recipes as jobs of one pass, by their signal steps.
 
-    The steps that all begin with run once, and so do those of the jobs that are alike up to their
-    references. Filters that follow one another run in one pass, and are not parted.
+    The steps that all begin with run once, and so do those of the jobs that are alike, to their end
+    or up to their references. Filters that follow one another run in one pass, and are not parted.
     """
 
     def __init__(self, montage: Montage, steps: Sequence[Sequence[SignalStep]]) -> None:
-        before = [tuple(takewhile(_before_references, each)) for each in steps]
+        before = [
+            tuple(each if list(map(list, steps)).count(list(each)) > 1 else _before(each))
+            for each in steps
+        ]
         n = len(list(takewhile(lambda same: len(set(same)) == 1, zip(*before, strict=False))))
         while n and any(_is_filter(each[n]) for each in before if len(each) > n):
             if not _is_filter(before[0][n - 1]):
@@ -56,6 +60,11 @@ class SharedPass:
     def within(self, pipeline: FeaturePipeline, number: int) -> FeaturePipeline:
         """A pipeline whose chunks have been through the shared steps."""
         return replace(pipeline, signal=self._rest[number])
+
+    def find(self, kind: type[AnyStage], number: int) -> AnyStage | None:
+        """First stage of a kind that the chunks of a pipeline go through; None where none is."""
+        chains = filter(None, (self._first, self._next[number], self._rest[number]))
+        return next(filter(None, (chain.find(kind) for chain in chains)), None)
 
     def run(self, chunks: Iterable[Chunk], markers: Markers, jobs: Sequence[Job]) -> list[Any]:
         """Results of jobs that each take all chunks, and the markers that came with them."""
@@ -84,8 +93,9 @@ class SharedPass:
             return [future.result() for future in futures]
 
 
-def _before_references(step: SignalStep) -> bool:
-    return step.reference is None and step.resample_hz is None
+def _before(steps: Sequence[SignalStep]) -> Iterator[SignalStep]:
+    """Steps up to the references."""
+    return takewhile(lambda step: step.reference is None and step.resample_hz is None, steps)
 
 
 def _is_filter(step: SignalStep) -> bool:
