@@ -33,6 +33,7 @@ _BAD_RELATIVE = 4
 # a loose plug does not come and go.
 _CLEAN_BLOCKS = 20
 _KEPT_BLOCKS = 256
+_IS_ABSOLUTE = np.array([code in ABSOLUTE for code in range(len(QUALITY_REASONS))])
 
 
 class ContactLevels(NamedTuple):
@@ -194,7 +195,7 @@ class ChannelQuality:
         broken = codes > 0
         self._latest[broken] = codes[broken]
         # Where the relative rules were not applied, they clear no contact either.
-        cleared = ~broken & (judged | np.isin(self._reason, list(ABSOLUTE)))
+        cleared = ~broken & (judged | _IS_ABSOLUTE[self._reason])
         self._clean[cleared] += 1
         self._clean[broken] = 0
 

@@ -90,12 +90,17 @@ class RunningZScore:
     def reset(self) -> None:
         """Return to the initial statistics."""
         self._now = deepcopy(self._given)
+        self._deviation = np.empty_like(self._now.variance)  # of the statistics as they stand
+        self._note_deviation()
 
     def __call__(self, frame: Doubles) -> Doubles:
         """Z-scores of a frame by the statistics as they stand."""
-        deviation = np.sqrt(self._now.variance)
-        deviation[deviation == 0] = 1
-        return np.asarray((frame - self._now.mean) / deviation)
+        deviation = self._deviation
+        if not self._all_vary:
+            deviation = np.where(deviation == 0, 1, deviation)
+        z_scores = frame - self._now.mean
+        z_scores /= deviation
+        return np.asarray(z_scores)
 
     def feed(self, frame: Doubles, feeding: Mask) -> None:
         """Update the statistics of some channels with a frame, float64 [n_channels, n_freqs]."""
@@ -105,11 +110,14 @@ class RunningZScore:
         count += feeding
         weight = np.maximum(1 / np.maximum(count, 1), self._least_weight)
         weight = np.where(feeding, weight, 0)[:, None]  # [C, 1]
-        delta = np.where(feeding[:, None], frame - mean, 0)
+        delta = frame - mean
+        if not feeding.all():
+            delta[~feeding] = 0
         # An artefact of 1 mV would dominate the variance for minutes: once a channel is known, a
         # frame counts for at most 5 deviations.
-        bound = _MOST_DEVIATIONS * np.sqrt(variance)
-        bound[(count <= _KNOWN_FRAMES)[:, None] | (variance == 0)] = np.inf
+        bound = _MOST_DEVIATIONS * self._deviation
+        if not self._all_vary or count.min() <= _KNOWN_FRAMES:
+            bound[(count <= _KNOWN_FRAMES)[:, None] | (variance == 0)] = np.inf
         np.clip(delta, -bound, bound, out=delta)
         step = weight * delta
         mean += step
@@ -117,6 +125,11 @@ class RunningZScore:
         step *= delta
         variance += step
         variance *= 1 - weight
+        self._note_deviation()
+
+    def _note_deviation(self) -> None:
+        np.sqrt(self._now.variance, out=self._deviation)
+        self._all_vary = bool(self._deviation.all())
 
 
 class RobustZScore:
