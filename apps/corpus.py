@@ -60,7 +60,7 @@ def build(
     ] = None,
 ) -> None:
     """Build a corpus by the stages that run live; run again after a stop, it continues."""
-    values, where = read_settings(config)
+    values, where = read_settings(config, CorpusSettings)
     settings = parse_settings(override(values, overrides or ()), CorpusSettings, where=where)
     with explain_write_errors(out):
         make_corpus(settings, out, Console())

@@ -52,7 +52,7 @@ def command(
         "task": task,
         "encoder": encoder,
     }
-    values, where = read_settings(config)
+    values, where = read_settings(config, DemoSettings)
     values |= {key: value for key, value in fields.items() if value is not None}
     settings = parse_settings(override(values, overrides or ()), DemoSettings, where=where)
     if not run_demo(settings, Console(), view=view, report=report, keep=keep):

@@ -83,7 +83,7 @@ def command(
 
     Several names are separated by commas: --classes rest,speech.
     """
-    values, where = read_settings(config)
+    values, where = read_settings(config, FitSettings)
     labels = {
         "classes": names_of(classes, "--classes"),
         "events": names_of(event, "--event"),

@@ -36,8 +36,8 @@ SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
 )
 
 
-def find_settings(name_or_path: str) -> Path:
-    """File of ready-made settings by name, or the path itself."""
+def find_settings(name_or_path: str, kind: type[Settings] | None = None) -> Path:
+    """File of ready-made settings by name, or the path itself; `kind`: those that are meant."""
     folder = resources.files("rtbrain.configs")
     ready = sorted(Path(str(item)).stem for item in folder.iterdir() if item.name.endswith("yaml"))
     if name_or_path in ready:
@@ -49,7 +49,9 @@ def find_settings(name_or_path: str) -> Path:
         raise SettingsError(f"{path} is a folder: expected a YAML file")
     if path.suffix or len(path.parts) > 1:
         raise SettingsError(f"there is no file {path}: check the path")
-    names = _nearest(name_or_path, ready) or f": name a file, or one of {', '.join(ready)}"
+    if kind is not None:
+        ready = [name for name in ready if SETTINGS_KINDS[_kind_of_file(name)] is kind]
+    names = _nearest(name_or_path, ready) or f": name a file, or {_one_of(ready)}"
     raise SettingsError(f"there are no ready-made settings {name_or_path!r}{names}")
 
 
@@ -58,17 +60,19 @@ def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
 
     Raises a SettingsError where it is absent, no YAML, or holds a key or value that cannot work.
     """
-    values, where = read_settings(name_or_path)
+    values, where = read_settings(name_or_path, model)
     return parse_settings(values, model, where=where)
 
 
-def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
+def read_settings(
+    name_or_path: str, kind: type[Settings] | None = None
+) -> tuple[dict[str, Any], str]:
     """Keys and values of a file of settings, not validated, and its name for messages.
 
     Of what is wrong beside ready-made settings, options are the cause: these are named.
     Raises a SettingsError where the file is absent or is no YAML of keys and values.
     """
-    path = find_settings(name_or_path)
+    path = find_settings(name_or_path, kind)
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
@@ -152,6 +156,10 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _one_of(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+
+
 def _keys_beside(model: type[Settings], loc: tuple[int | str, ...]) -> list[str]:
     """Keys known at the level of the last part of `loc`."""
     for part in loc[:-1]:
@@ -169,6 +177,10 @@ def nested_settings(annotation: object) -> type[Settings] | None:
         if found:
             return found
     return None
+
+
+def _kind_of_file(name: str) -> str:
+    return settings_kind(read_settings(name)[0])
 
 
 def settings_kind(values: Mapping[str, Any]) -> str:

@@ -204,7 +204,7 @@ def _finish(
 def _view(
     recorder: Recorder, names: Sequence[str], passed_s: float, screen: LiveScreen
 ) -> RenderableType:
-    there = {entry.name for entry in recorder.entries if entry.inlet is not None}
+    there = {one.name for one in recorder.entries if one.inlet is not None or one.ended}
     absent = [plain_text(name) for name in names if name not in there]
     return (_table if screen.on_terminal else _line)(recorder, absent, passed_s)
 

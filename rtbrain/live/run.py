@@ -141,7 +141,7 @@ def session_settings(
     SettingsError
         They are invalid, or nothing says which stream is meant.
     """
-    values, where = read_settings(config or "bedside")
+    values, where = read_settings(config or "bedside", DecodeSettings)
     chosen = values.get("stream") or {}
     if isinstance(chosen, dict):
         if stream is not None:

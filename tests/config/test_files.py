@@ -196,6 +196,13 @@ def test_a_name_that_is_no_file_lists_the_ready_made_ones() -> None:
         load_settings("linaer", Recipe)
 
 
+def test_of_ready_made_settings_those_that_are_meant_are_listed() -> None:
+    with pytest.raises(SettingsError, match=r"or one of edge, linear, published, streaming$"):
+        load_settings("qqqq", Recipe)
+    with pytest.raises(SettingsError, match=r"name a file, or bedside$"):
+        load_settings("qqqq", DecodeSettings)
+
+
 def test_live_settings_need_a_stream_to_look_for(tmp_path: Path) -> None:
     assert "at least one of" in refused(tmp_path, "stream: {timeout_s: 3}\n", DecodeSettings)
 

@@ -98,7 +98,7 @@ def require_plausible_unit(recording: Recording, names: list[str]) -> None:
 def corpus_recipe(settings: CorpusSettings) -> Recipe:
     """Recipe that the settings name, with their hop."""
     if isinstance(settings.recipe, str):
-        values, where = read_settings(settings.recipe)
+        values, where = read_settings(settings.recipe, Recipe)
     else:
         values, where = settings.recipe, "recipe"
     window = values.get("window")

@@ -57,7 +57,7 @@ def read_training_settings(
     """Settings by name or file, with the flags that were used put in; sets torch's threads."""
     if threads is not None:
         torch.set_num_threads(threads)
-    values, where = read_settings(config)
+    values, where = read_settings(config, kind)
     values = override(values, pairs or ())
     values |= {key: value for key, value in flags.items() if value is not None}
     return parse_settings(values, kind, where=where)
