@@ -335,5 +335,11 @@ def test_no_step_scrolls_sideways_in_large_type_in_the_smallest_window(window):
         QApplication.processEvents()
         scroll = window.findChild(QScrollArea)
         assert scroll.horizontalScrollBar().maximum() == 0, step
+        page = window.page
+        parts = page.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        for part in [one for one in parts if one.isVisible()]:
+            least = max(part.minimumSizeHint().width(), part.minimumWidth())
+            assert part.width() >= least, (step, part)
+            assert part.geometry().right() < page.width(), (step, part)
     assert window.size().toTuple() == (1024, 700)
     assert window.live_button.height() >= window.live_button.sizeHint().height()
