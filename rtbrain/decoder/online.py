@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh, solve
-from scipy.special import softmax
+import scipy
 
 from rtbrain.decoder.memory import Memory
 from rtbrain.decoder.readout import LinearReadout, Readout
@@ -311,9 +310,9 @@ class SupervisedReadout:
         self._information += added
         outputs = raw.astype(np.float64) @ self.frozen.weight.T + self.frozen.bias
         outputs = self._temperature * outputs + x @ self._change.T  # with what was learned so far
-        outputs = softmax(outputs, axis=1) if self._classes else outputs
+        outputs = scipy.special.softmax(outputs, axis=1) if self._classes else outputs
         slope = (weights * (targets - outputs)).T @ x  # [K, R + 1]
-        found = solve(
+        found = scipy.linalg.solve(
             self._information, before + added @ self._change.T + slope.T, assume_a="pos"
         ).T
         change = self._change + self._within(found - self._change, _LARGEST_STEP)
@@ -341,7 +340,7 @@ class SupervisedReadout:
 def _principal_axes(z: npt.NDArray[Any]) -> Doubles:
     """Orthonormal axes [D, R] along which windows [N, D] differ most."""
     wide = z.shape[1] > z.shape[0]
-    values, vectors = eigh(z @ z.T if wide else z.T @ z)
+    values, vectors = scipy.linalg.eigh(z @ z.T if wide else z.T @ z)
     kept = np.flatnonzero(values > _NOISE * values[-1])[-_MOST_AXES:]
     axes: Doubles = vectors[:, kept]
     return z.T @ (axes / np.sqrt(values[kept])) if wide else axes

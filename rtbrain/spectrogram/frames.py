@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
-import scipy.fft
 
 from rtbrain.config import SpectrogramSettings
 from rtbrain.errors import MontageError, SettingsError
