@@ -19,13 +19,14 @@ _LOOK_EVERY_S = 0.1
 _FORGET_S = 1.5
 # liblsl's answers flicker: a live stream may be absent from a round of them.
 _FLICKER_S = 1.0
-# On one machine a single stream answers at once and all others to the query of 0.5 s later
-# (measured): a second match needs that time to show itself.
+# On one machine a single stream answers at once and all others to the query of 0.5 s later (0.2 s
+# by our own settings; measured): a second match needs that time to show itself.
 _SETTLE_S = 1.0
 # A stream that was lost is still announced for as long as this.
 _PUT_OFF_S = _FORGET_S + _FLICKER_S
 _RETRY_S = 0.5
-# No multiple of 0.5, where liblsl may begin another wave of queries and wait 5 s for it.
+# No multiple of 0.5, nor of the 0.2 of our own settings, where liblsl may begin another wave of
+# queries and wait 5 s for it.
 _AGAIN_S = 0.7
 _MAX_REFUSED = 256
 _MAX_MISSES = 1000
