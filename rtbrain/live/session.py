@@ -38,6 +38,7 @@ from rtbrain.live.source import (
     open_source,
     patiently,
     rate_check,
+    seeking,
 )
 from rtbrain.live.supervision.children import ALIVE, FOUND
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
@@ -46,6 +47,7 @@ from rtbrain.live.supervision.turn import Turn
 from rtbrain.outlet import StatusOutlet, StatusReport, Triggers
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.streams import require_free_name
+from rtbrain.stream.supervise.source import SupervisedSource
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import Decode
@@ -102,6 +104,7 @@ class LiveSession:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._status: StatusOutlet | None = None
+        self._sought: SupervisedSource | None = None
         self._metrics = Metrics(settings, bundle, self.totals, self._turn)
         self._poll_recorder: Callable[[], None] = lambda: None
         self._forget_labels: Callable[[], None] = lambda: None
@@ -131,6 +134,7 @@ class LiveSession:
                 stack.enter_context(threadpool_limits(1))
                 # While the network is searched; what fails is raised when the decoder is built.
                 pool.submit(load_libraries, bundle)
+                self._sought = stack.enter_context(seeking(settings, bundle, self.emit, turn))
                 if not turn.restarts:  # otherwise it was that of the decoder before
                     require_free_name(decode_name(name), turn.watcher)
                 self._status = StatusOutlet(name, source_id=status_name(name))
@@ -281,7 +285,8 @@ class LiveSession:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
         turn, given = self._turn, (self.emit, self._is_over)
         source = patiently(
-            lambda one: open_source(one, bundle, *given, turn.watcher), settings, *given, turn
+            lambda one: open_source(one, bundle, *given, turn.watcher, self._sought),
+            *(settings, *given, turn),
         )
         if source is None:
             return

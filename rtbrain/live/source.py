@@ -2,8 +2,8 @@
 
 import importlib
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from rtbrain.config import DecodeSettings, Recipe, StimulationSettings, StreamSettings
@@ -64,9 +64,10 @@ def open_source(
     on_event: Callable[..., None],
     stopping: Callable[[], bool],
     watcher: StreamWatcher | None = None,
+    sought: SupervisedSource | None = None,
 ) -> Source | None:
-    """Connected source of the settings; None where the user ended it before."""
-    wanted, montage = settings.stream, bundle.montage
+    """Connected source of the settings, or the one of `seeking`; None where the user ended it."""
+    wanted = settings.stream
     if wanted.trigger and not trigger_of(wanted, bundle):
         on_event(
             "trigger",
@@ -84,6 +85,45 @@ def open_source(
             sliding = bundle.recipe.window.hop_s is not None
             used = wanted.model_copy(update={"trigger": None}) if sliding else wanted
             return open_other(kind, address, used, on_event, stopping)
+    source = sought or _seeking_source(settings, bundle, on_event, watcher)
+    connected = False
+    try:
+        connected = source.connect(wanted.timeout_s, stopping)
+    finally:
+        if not connected:
+            source.close()
+    if not connected:
+        return None
+    return source
+
+
+@contextmanager
+def seeking(
+    settings: DecodeSettings, bundle: Bundle, on_event: Callable[..., None], turn: Turn
+) -> Iterator[SupervisedSource | None]:
+    """Look for an LSL stream from now on, which reports nothing before `open_source` connects it.
+
+    None for other sources, and under a supervisor, where libraries and streams are known already.
+    """
+    others = any(getattr(settings.stream, kind) is not None for kind in OTHER_SOURCES)
+    if others or turn.supervised:
+        yield None
+        return
+    source = _seeking_source(settings, bundle, on_event, turn.watcher)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def _seeking_source(
+    settings: DecodeSettings,
+    bundle: Bundle,
+    on_event: Callable[..., None],
+    watcher: StreamWatcher | None,
+) -> SupervisedSource:
+    wanted, montage, stimulation = settings.stream, bundle.montage, bundle.recipe.stimulation
+    channel = None if stimulation is None else stimulation.channel
     source = SupervisedSource(
         query=LslStreamQuery(
             name=wanted.name,
@@ -104,14 +144,7 @@ def open_source(
         montage=montage,
         on_event=on_event,
     )
-    connected = False
-    try:
-        connected = source.connect(wanted.timeout_s, stopping)
-    finally:
-        if not connected:
-            source.close()
-    if not connected:
-        return None
+    source.find(wanted.timeout_s)
     return source
 
 

@@ -152,8 +152,14 @@ def test_errors_are_those_of_rtbrain_and_are_raised_once(bundle, name):
         rtbrain.listen(f"{name}-none", timeout_s=0.5)
     with rtbrain.run(bundle, name, name=name) as session:
         wait_until(lambda: session.last is not None)
+        n_searches = _searches()
         with pytest.raises(SettingsError, match=f"{name}-decode already"):
             rtbrain.run(read_bundle(bundle), name, name=name).wait()
+        wait_until(lambda: _searches() == n_searches)
+
+
+def _searches():
+    return sum(thread.name == "rtbrain-connection" for thread in threading.enumerate())
 
 
 @pytest.mark.lsl

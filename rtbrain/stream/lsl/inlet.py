@@ -41,6 +41,7 @@ ANSWER_S = 3.0
 # After this, two of liblsl's questions were not answered, see `Heartbeat`.
 UNANSWERED_S = 5.0
 _CHUNK_S = 0.25
+_BUFFER_S = 30
 _MEASURE_EVERY_S = 1.0  # liblsl itself does so every 2 s
 _MAX_TEXT_BYTES = 65536
 _MAX_TEXTS = 1024
@@ -121,6 +122,13 @@ def measure_clock(inlet: Any) -> tuple[float, float] | None:
         ctypes.byref(code),
     )
     return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
+
+
+def signal_inlet(found: Any, max_buffer_s: int = _BUFFER_S) -> Any:
+    """Inlet of a signal; liblsl begins to measure its sender's clock, for most of a second."""
+    inlet = make_inlet(found, max_buffer_s, pylsl.proc_none)
+    measure_clock(inlet)
+    return inlet
 
 
 class Heartbeat:
@@ -208,8 +216,10 @@ class LslSource:
     ----------
     found : pylsl.StreamInfo
         The stream, as `resolve_one` gives it.
+    inlet : pylsl.StreamInlet, optional
+        From `signal_inlet`; by default a new one.
     max_buffer_s : int
-        Longest signal that waits here unread, s; older samples are then dropped.
+        Longest signal that waits in a new one unread, s; older samples are then dropped.
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
     triggers : sequence of str
@@ -236,12 +246,13 @@ class LslSource:
         self,
         found: Any,
         *,
-        max_buffer_s: int = 30,
+        inlet: Any = None,
+        max_buffer_s: int = _BUFFER_S,
         scale: float = 1.0,
         triggers: Sequence[str] = (),
         counter: SampleCounter | None = None,
     ) -> None:
-        self._inlet: Any = make_inlet(found, max_buffer_s, pylsl.proc_none)
+        self._inlet: Any = signal_inlet(found, max_buffer_s) if inlet is None else inlet
         header = read_header(fetch_full_info(self._inlet, found, ANSWER_S))
         self._found = found
         self.montage: Montage = header.montage

@@ -183,11 +183,13 @@ def find_matching(
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
     watcher: StreamWatcher | None = None,
+    on_match: Callable[[Any], None] = lambda info: None,
 ) -> tuple[list[Any], list[Any]]:
     """Streams that have every property, and all streams that were seen.
 
     Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
-    streams that do not match are known for the message.
+    streams that do not match are known for the message. `on_match` is called with one that matches,
+    again and again until all have had time to show themselves.
     """
     watcher = watcher or StreamWatcher()
     deadline = time.monotonic() + timeout_s
@@ -196,6 +198,8 @@ def find_matching(
         there = watcher.look()
         seen |= {info.uid(): info for info in there}
         matching = [info for info in there if has_properties(info, properties)]
+        if matching:
+            on_match(matching[0])
         settled = any(watcher.is_settled(info.uid()) for info in matching)
         if stop() or settled or (not matching and time.monotonic() >= deadline):
             break
@@ -209,9 +213,10 @@ def resolve_one(
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
     watcher: StreamWatcher | None = None,
+    on_match: Callable[[Any], None] = lambda info: None,
 ) -> Any:
     """The only stream that has every property, as a `pylsl.StreamInfo` without desc."""
-    matching, seen = find_matching(properties, timeout_s, stop, watcher)
+    matching, seen = find_matching(properties, timeout_s, stop, watcher, on_match)
     if not matching:
         raise StreamError(
             f"no LSL stream with {_describe(properties)} within {timeout_s:g} s: {_advice(seen)}"

@@ -1,6 +1,7 @@
 """What a supervised source looks for: a query, over LSL or in memory, and what it finds."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from pylsl.lib import fmt2string
 from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.inlet import LslSource
+from rtbrain.stream.lsl.inlet import LslSource, signal_inlet
 from rtbrain.stream.lsl.resolve import (
     StreamSummary,
     StreamWatcher,
@@ -95,10 +96,12 @@ class LslStreamQuery:
         self._scale, self._triggers = scale, triggers
         # One for good: what a new one sees in its first second depends on the load.
         self._watcher = watcher or StreamWatcher()
+        self._begun: tuple[str, Any] | None = None  # uid and inlet of the first that matches
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
         """The one stream that matches within `timeout_s`."""
-        return _candidate(resolve_one(self._properties, timeout_s, stop, self._watcher))
+        wanted = self._properties
+        return _candidate(resolve_one(wanted, timeout_s, stop, self._watcher, self._begin))
 
     def all(self) -> list[Candidate]:
         """Every stream that matches now, at once."""
@@ -122,7 +125,21 @@ class LslStreamQuery:
 
     def connect(self, candidate: Candidate) -> LslSource:
         """Inlet of this very stream, its header read."""
-        return LslSource(candidate.handle, scale=self._scale, triggers=self._triggers)
+        uid, inlet = self._begun or ("", None)
+        self._begun = None
+        return LslSource(
+            candidate.handle,
+            inlet=inlet if uid == candidate.uid else None,
+            scale=self._scale,
+            triggers=self._triggers,
+        )
+
+    def _begin(self, found: Any) -> None:
+        """Have the clock of a stream measured while others that match may show themselves."""
+        if self._begun is None or self._begun[0] != found.uid():
+            self._begun = found.uid(), None
+            with suppress(StreamError):  # connect raises it again
+                self._begun = found.uid(), signal_inlet(found)
 
 
 def _candidate(info: Any, seen_s: float = inf) -> Candidate:

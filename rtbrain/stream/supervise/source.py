@@ -92,23 +92,28 @@ class SupervisedSource:
         self._amplitude = AmplitudeCheck(montage)
         self.counter = SampleCounter(requirements.sfreq_hz)
         self._worker = ConnectionWorker(query, requirements, self.counter)
-        self._clock = clock
         self._speed = LinkSpeed(montage.n_channels, "float32", montage.sfreq_hz)
         self._ready: ConnectedStream | None = None  # its header was read, no data flow yet
         self._link: ConnectedStream | None = None  # samples flow
         self._silent: ConnectedStream | None = None  # they did, and may again
         self._first: ConnectedStream | None = None  # that `connect` found, until it is lost
         self._reported: ConnectedStream | None = None
-        self._begun = self._was_live = self._fresh = False
+        self._sought = self._begun = self._was_live = self._fresh = False
         self._last_at = self._left_at = self._grace_until = clock()
-        self._clock_reason = ""
+        self._clock, self._clock_reason = clock, ""
         self._codes, self.pulses = (CodeQueue(montage.sfreq_hz, on_event) for _ in range(2))
-        self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
+        self._clock_due = self._clock_every = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
     def state(self) -> StreamState:
         """State of the stream."""
         return self._machine.state
+
+    def find(self, timeout_s: float) -> None:
+        """Begin to look for the stream that `connect` waits for; without this call it does so."""
+        if not self._sought:
+            self._sought = True
+            self._worker.find(timeout_s)
 
     def connect(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
         """Find the stream and read its header, so that a mistake shows before data flow.
@@ -118,7 +123,7 @@ class SupervisedSource:
         answer, or is not what the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
-        self._worker.find(timeout_s)
+        self.find(timeout_s)
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
                 return False
@@ -305,8 +310,7 @@ class SupervisedSource:
         return _LOST_S if self.state is StreamState.STALLED else _STALL_S
 
     def _judge_silence(self, link: ConnectedStream) -> None:
-        silent_s = self._clock() - self._last_at
-        if silent_s < self._patience_s():
+        if (silent_s := self._clock() - self._last_at) < self._patience_s():
             return
         if self.state is StreamState.LIVE:
             self._machine.to(StreamState.STALLED, silent_s=silent_s)
@@ -341,7 +345,6 @@ class SupervisedSource:
             self._clock_reason = reason
             self._machine.report("sender_clock", reason=reason)
         if self.counter.next_sample >= self._clock_due:
-            every = round(_REPORT_CLOCK_S * self.montage.sfreq_hz)
-            self._clock_due = self.counter.next_sample + every
+            self._clock_due = self.counter.next_sample + self._clock_every
             self._machine.report("clock", **asdict(self.counter.report))
         return chunk

@@ -7,7 +7,7 @@ import pytest
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.stream.supervise.states import StreamState
-from tests.conftest import montage_of
+from tests.conftest import montage_of, wait_until
 from tests.stream.supervise.bedside import REQUIREMENTS, SFREQ_HZ, Bedside
 
 ACCEPTING = dataclasses.replace(REQUIREMENTS, accept_other_source=True)
@@ -194,3 +194,24 @@ def test_refused_streams_are_remembered_in_bounded_memory(bedside):
     # More than are remembered: the oldest are judged, and refused, anew.
     bedside.until(lambda: sum("'other-0'" in str(told) for told in bedside.told) > 1)
     assert len(bedside.world.inlets) == 1
+
+
+def test_what_is_found_before_connect_is_reported_and_opened_only_then(bedside):
+    bedside.world.put("a")
+    bedside.source.find(5.0)
+    wait_until(lambda: bedside.world.inlets)
+    assert (bedside.events, bedside.world.inlets[0].opened_in) == ([], None)
+    chunk = bedside.live()
+    assert bedside.events == ["waiting", "connecting", "connected", "warming", "live"]
+    assert (chunk.first_sample, len(bedside.world.inlets)) == (0, 1)
+
+
+def test_two_that_match_are_an_error_of_connect_whenever_the_search_began(bedside):
+    for uid in "ab":
+        bedside.world.put(uid)
+    bedside.source.find(5.0)
+    wait_until(lambda: not bedside.source._worker.events.empty())
+    assert bedside.events == []
+    with pytest.raises(StreamError, match=r"on-a.*on-b"):
+        bedside.source.connect(5.0)
+    assert bedside.world.inlets == []

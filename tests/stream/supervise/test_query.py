@@ -1,11 +1,13 @@
 """What an LSL query finds: one watcher for good, and a stream that is asked for by itself."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pylsl
 import pytest
 
 from rtbrain.errors import StreamError
+from rtbrain.stream.lsl import inlet
 from rtbrain.stream.supervise import query
 from rtbrain.stream.supervise.query import LslStreamQuery
 
@@ -96,3 +98,45 @@ def test_a_failure_of_liblsl_is_no_answer(watcher, monkeypatch):
     watcher.there = {"a": ("amp", 9.0)}
     amp = LslStreamQuery(name="amp")
     assert amp.again(amp.all()[0], 0.3) is None
+
+
+def test_a_clock_is_measured_while_others_may_show_themselves_and_of_the_stream_that_is_taken(
+    watcher, monkeypatch
+):
+    made, looks = [], iter("aabbb")
+
+    def look():
+        watcher.there = dict.fromkeys(next(looks), ("amp", 0.0))
+        return [info(uid) for uid in watcher.there]
+
+    def measuring(found):
+        made.append(found.uid())
+        return f"inlet {len(made)} of {found.uid()}"
+
+    monkeypatch.setattr(watcher, "look", look)
+    monkeypatch.setattr(watcher, "is_settled", lambda uid: len(made) >= 2, raising=False)
+    monkeypatch.setattr(query, "signal_inlet", measuring)
+    monkeypatch.setattr(query, "LslSource", lambda found, **given: (found.uid(), given["inlet"]))
+    amp = LslStreamQuery(name="amp")
+    found = amp.only(5.0, lambda: False)
+    assert made == ["a", "b"]
+    assert amp.connect(found) == ("b", "inlet 2 of b")
+    assert amp.connect(found) == ("b", None)  # another time, by an inlet of its own
+    other = replace(amp.only(5.0, lambda: False), uid="c", handle=info("c"))
+    assert amp.connect(other) == ("c", None)
+
+
+def test_a_stream_that_no_inlet_can_be_made_of_is_refused_when_it_is_connected_to(
+    watcher, monkeypatch
+):
+    def refusing(found, *_):
+        raise StreamError("it claims a million channels")
+
+    watcher.there = {"a": ("amp", 2.0)}
+    monkeypatch.setattr(watcher, "is_settled", lambda uid: True, raising=False)
+    monkeypatch.setattr(query, "signal_inlet", refusing)
+    monkeypatch.setattr(inlet, "signal_inlet", refusing)
+    amp = LslStreamQuery(name="amp")
+    found = amp.only(5.0, lambda: False)
+    with pytest.raises(StreamError, match="a million channels"):
+        amp.connect(found)
