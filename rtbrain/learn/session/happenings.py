@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+from rtbrain.errors import list_words
 from rtbrain.learn.session.timeline import SessionTimeline, Span
 from rtbrain.stream_names import is_manual_marks
 
 ENDED = "the decoder had ended"
 _LEAST_S = 1.0  # shorter stretches without a valid decode are in the picture, and in the sums
+_REPORTED_S = 2.0  # a flag is reported so close to the decode that carries it
 _APART_S = 30.0  # flags of drift that are closer to each other are one
 
 
@@ -32,7 +34,7 @@ def happenings(
         for one in spans
     ]
     found += [
-        Span(one.start_s, one.stop_s, "the signal was unlike calibration")
+        Span(one.start_s, one.stop_s, f"the signal was unlike calibration{_why(timeline, one)}")
         for one in _joined(flagged)
     ]
     found += _reported(timeline)
@@ -52,6 +54,17 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
         else:
             joined.append(one)
     return joined
+
+
+def _why(timeline: SessionTimeline, flagged: Span) -> str:
+    """What changed most, and where, as the decoder reported it at the first flag."""
+    for event in timeline.of("drift"):
+        if flagged.start_s - _REPORTED_S <= event.t <= flagged.stop_s + _REPORTED_S:
+            contacts = event.fields.get("contacts")
+            names = [str(one) for one in contacts] if isinstance(contacts, list) else []
+            where = f" of {list_words(names)}" if names else ""
+            return f": {event.fields.get('measure') or 'not stated'}{where}"
+    return ""
 
 
 def _reported(timeline: SessionTimeline) -> Iterator[Span]:

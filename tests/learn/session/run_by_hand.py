@@ -63,6 +63,7 @@ def status() -> XdfStream:
         (61.0, {"event": "detected", "label": "speech", "value": 0.9, "calibrated": False}),
         (61.4, {"event": "suppressed", "label": "speech", "reason": "refractory: 1 s"}),
         (90.0, {"event": "channel_bad", "channel": "A3", "reason": "mains"}),
+        (100.1, {"event": "drift", "measure": "level", "contacts": ["A1", "A3"]}),
     ]
     stamps = BEGIN_S + np.array([t for t, _ in lines])
     texts = [json.dumps(fields) for _, fields in lines]
