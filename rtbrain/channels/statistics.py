@@ -33,7 +33,8 @@ def unlike_contacts(pieces: Sequence[Floats], sfreq_hz: float) -> dict[int, str]
     finite: Mask = np.asarray(np.isfinite(whole).all(axis=1))
     whole = np.where(finite[:, np.newaxis], whole, 0.0)
     starts = np.cumsum([0, *(piece.shape[1] for piece in pieces)])
-    levels = np.array([np.unique(row).size for row in whole])
+    ordered = np.sort(whole, axis=1)
+    levels = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
     spans = list(pairwise(starts.tolist()))
     sizes = np.sqrt(np.mean([whole[:, a:b].var(axis=1) for a, b in spans], axis=0))
     falls = _falls_db([whole[:, a:b] for a, b in spans], sfreq_hz)
@@ -51,18 +52,18 @@ def unlike_contacts(pieces: Sequence[Floats], sfreq_hz: float) -> dict[int, str]
             found[int(row)] = f"takes {levels[row]} values"
         elif sizes[row] > _TIMES_LARGER * typical > 0:
             found[int(row)] = f"is {sizes[row] / typical:.0f} times as large as the others"
-        elif _is_two_levels(whole[row]):
+        elif _is_two_levels(whole[row], ordered[row]):
             found[int(row)] = "changes between two levels"
         elif falls[row] < _FLAT_DB and np.median(falls[others]) > _FALLS_DB:
             found[int(row)] = "has no spectrum of a brain"
     return found
 
 
-def _is_two_levels(values: Doubles) -> bool:
-    order = np.sort(values)
-    n = np.arange(1, order.size)
-    below = np.cumsum(order)[:-1] / n
-    above = (order.sum() - np.cumsum(order)[:-1]) / (order.size - n)
+def _is_two_levels(values: Doubles, order: Doubles) -> bool:
+    """Whether values change between two levels; `order` are the same in order."""
+    n, sums = np.arange(1, order.size), np.cumsum(order)[:-1]
+    below = sums / n
+    above = (order.sum() - sums) / (order.size - n)
     share = n / order.size
     between = share * (1 - share) * (above - below) ** 2
     best = int(between.argmax())

@@ -15,7 +15,7 @@ from rtbrain.decoder import Bundle
 from rtbrain.decoder.drift_input import DriftInput, Measured, Snapshot
 from rtbrain.learn.fit.features import EncodesMany, windows_of
 from rtbrain.learn.fit.front_end.passes import Job, Markers
-from rtbrain.learn.fit.inputs import chunks_of, virtual_session
+from rtbrain.learn.fit.inputs import LONG_CHUNK_S, chunks_of, virtual_session
 from rtbrain.live.play import bind_session, decoder_for
 from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.recording.recording import Recording
@@ -43,7 +43,7 @@ def snapshots_of(
     """What the distances are of, of a recording, at most twice a second."""
     pipeline = decoder_for(bundle, recording, live=False)[0]
     inputs = drift_input(pipeline)
-    session = virtual_session(recording, labels, bundle.recipe.window, names)
+    session = virtual_session(recording, labels, bundle.recipe.window, names, LONG_CHUNK_S)
     pipeline = cut_at_markers(pipeline, session.markers, bundle.recipe.coverage_floor)
     chunks = chunks_of(bind_session(bundle, session), recording.n_samples, on_progress, what)
     found = embedded_windows(chunks, pipeline, inputs)

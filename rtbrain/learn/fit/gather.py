@@ -37,6 +37,7 @@ from rtbrain.learn.fit.front_end.passes import (
 from rtbrain.learn.fit.front_end.recipes import linear_recipe, searched_recipe
 from rtbrain.learn.fit.front_end.spectra import SharedSpectra
 from rtbrain.learn.fit.inputs import (
+    LONG_CHUNK_S,
     chunks_of,
     common_rate_hz,
     label_windows,
@@ -180,7 +181,7 @@ def gather_recordings(
     stops: list[Times] = []
     frames: list[list[KeptWindow]] = []
     for number, recording in enumerate(recordings):
-        session = virtual_session(recording, labels, window, names)
+        session = virtual_session(recording, labels, window, names, LONG_CHUNK_S)
         for name, encoder in makers.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()

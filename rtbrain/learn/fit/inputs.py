@@ -34,7 +34,7 @@ from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.terminal import OnProgress
 from rtbrain.types import Chunk, Times
 
-_CHUNK_S = 0.25
+_CHUNK_S, LONG_CHUNK_S = 0.25, 0.5  # the latter where no clock is read: a fifth less to filter
 # A state whose event lasts no longer than this lasts until the next: samples, or of the window.
 _MOMENT_SAMPLES, _MOMENT_SHARE = 1.5, 0.05
 # How long before a window's end the label is taken, for the curve of scores over it.
@@ -184,6 +184,7 @@ def virtual_session(
     labels: LabelSettings | None = None,
     window: WindowSettings | None = None,
     names: Sequence[str] | None = None,
+    chunk_s: float = _CHUNK_S,
 ) -> VirtualSession:
     """A recording as a virtual live session, without the channels that the labels predict.
 
@@ -191,7 +192,7 @@ def virtual_session(
     """
     source = ReplaySource(
         recording,
-        chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
+        chunk_samples=max(1, round(chunk_s * recording.montage.sfreq_hz)),
         names=recording.montage.names if names is None else names,
     )
     targets = () if labels is None else labels.channel or ()

@@ -13,6 +13,7 @@ _STANDARD_ERRORS = 4.0
 _KNOWN_AFTER_S = 5.0
 _JUDGED_EVERY_S = 1.0
 _HALF = 16  # inputs on either side of an output
+_N_HELD = 2 * _HALF
 _KAISER_BETA = 8.0
 _PHASES = 512
 
@@ -94,16 +95,27 @@ class DriftCorrection:
 
     def _piece(self, chunk: Chunk) -> Chunk:
         if chunk.n_samples:
-            # Before its first sample, a stretch is taken to have had that value for ever.
-            self._inputs.add(chunk, _HALF - 1)
-            if not self._correcting:
-                self._inputs.drop(self._inputs.stop - 2 * _HALF)
+            self._hold(chunk)
             self._fit.add(chunk.first_sample, chunk.timestamps)
         made = self._corrected() if self._correcting else chunk
         self._n_taken += chunk.n_samples
         if chunk.n_samples and self._n_taken % self._judged_every == 0:
             self._judge()
         return made
+
+    def _hold(self, chunk: Chunk) -> None:
+        """Keep the inputs that outputs will need; few, while there are none."""
+        if self._correcting or chunk.n_samples < _N_HELD:
+            # Before its first sample, a stretch is taken to have had that value for ever.
+            self._inputs.add(chunk, _HALF - 1)
+        else:  # before it, nothing is needed
+            n = chunk.n_samples - _N_HELD
+            flags = None if chunk.flags is None else chunk.flags[n:]
+            self._inputs.clear(0)
+            newest = chunk.data[:, n:], chunk.timestamps[n:], chunk.first_sample + n
+            self._inputs.add(Chunk(*newest, flags=flags), 0)
+        if not self._correcting:
+            self._inputs.drop(self._inputs.stop - _N_HELD)
 
     def _judge(self) -> None:
         nominal_hz = self.montage.sfreq_hz

@@ -11,7 +11,7 @@ from rtbrain.learn.fit.front_end.choice import choose_front_end
 from rtbrain.learn.fit.front_end.names import FrontEnd
 from rtbrain.learn.fit.front_end.passes import SharedPass, at_windows, rows_job, wide_recipe
 from rtbrain.learn.fit.gather import MAIN, FrontEndSearch, LabelledFeatures
-from rtbrain.learn.fit.inputs import chunks_of, virtual_session
+from rtbrain.learn.fit.inputs import LONG_CHUNK_S, chunks_of, virtual_session
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.scores import select_rows
 from rtbrain.learn.fit.splits import Fold
@@ -88,7 +88,7 @@ def _gather_others(
     parts: list[list[Floats]] = [[] for _ in others]
     first = 0
     for number, recording in enumerate(gathered.recordings):
-        session = virtual_session(recording, labels, recipe.window, gathered.names)
+        session = virtual_session(recording, labels, recipe.window, gathered.names, LONG_CHUNK_S)
         inside = [shared.within(one, n) for n, one in enumerate(pipelines)]
         for one in inside:
             one.reset()
