@@ -1,10 +1,12 @@
 """One pass over a recording for several front ends: the filters that they share run once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import takewhile
 from queue import Full, Queue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -71,10 +73,12 @@ class SharedPass:
         for stage in {self._first, *filter(None, self._next)}:
             stage.reset()
         queues: list[Queue[Any]] = [Queue(_AHEAD) for _ in jobs]
+        turn = Lock()
         # Threads of their own: those of BLAS would wait for each other.
         with threadpool_limits(1), ThreadPoolExecutor(len(jobs), "front end") as pool:
             futures = [
-                pool.submit(_follow, job, queue) for job, queue in zip(jobs, queues, strict=True)
+                pool.submit(_follow, job, queue, turn)
+                for job, queue in zip(jobs, queues, strict=True)
             ]
             pairs = list(zip(queues, futures, strict=True))
             try:
@@ -102,21 +106,35 @@ def _is_filter(step: SignalStep) -> bool:
     return step.notch is not None or step.highpass_hz is not None
 
 
-def _follow(job: Job, queue: "Queue[Any]") -> Any:
+def _follow(job: Job, queue: "Queue[Any]", turn: Lock) -> Any:
+    """Result of a job, which works on what is there while it has its turn.
+
+    So one thread filters and one other works: more wait for the lock of the interpreter, which took
+    a fifth of a pass.
+    """
     arrived: list[tuple[float, str]] = []
 
-    def chunks() -> Iterator[Chunk]:
-        while (item := queue.get()) is not None:
-            chunk, new = item
-            arrived.extend(new)
-            yield chunk
+    def chunks() -> Generator[Chunk, None, None]:
+        while True:
+            item = queue.get()
+            with turn:
+                while item is not None:
+                    chunk, new = item
+                    arrived.extend(new)
+                    yield chunk
+                    if queue.empty():
+                        break
+                    item = queue.get()
+                else:
+                    return
 
     def markers(timeout_s: float) -> list[tuple[float, str]]:
         new = arrived.copy()
         arrived.clear()
         return new
 
-    return job(chunks(), markers)
+    with closing(chunks()) as given:  # the turn of a job that fails ends too
+        return job(given, markers)
 
 
 def _put(queue: "Queue[Any]", item: Any, future: "Future[Any]") -> bool:

@@ -150,6 +150,25 @@ def test_a_job_that_fails_ends_the_pass_with_its_error() -> None:
         shared.run(pieces(100), nothing, [lambda chunks, markers: sum(1 for _ in chunks), fails])
 
 
+def test_jobs_work_one_at_a_time() -> None:
+    busy: list[int] = []
+    most: list[int] = []
+
+    def job(chunks: Iterator[Chunk], markers: Markers) -> int:
+        n = 0
+        for chunk in chunks:
+            busy.append(1)
+            np.sort(np.tile(chunk.data, 20), axis=None)  # without the lock of the interpreter
+            most.append(len(busy))
+            busy.pop()
+            n += 1
+        return n
+
+    shared = SharedPass(MONTAGE, [(), (), ()])
+    assert set(shared.run(pieces(), nothing, [job] * 3)) == {len(list(pieces()))}
+    assert max(most) == 1
+
+
 def test_windows_that_another_front_end_lacks_are_unknown() -> None:
     pipeline = build_feature_pipeline(RARELY, MONTAGE, whole_windows=True)
     found = gather(pieces(), pipeline, {"": pipeline.encoder})
