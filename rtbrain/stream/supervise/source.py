@@ -39,8 +39,7 @@ _REPORT_CLOCK_S = 10.0
 _POLL_S = 0.05
 _TURN_S = 0.02  # longest wait for a new connection before the silent one is looked at again
 # TCP resumes at most as late again as a cut was long: soon after a short one.
-_SHORT_S = 4.0
-_GRACE_S = 1.0
+_SHORT_S, _GRACE_S = 4.0, 1.0
 
 
 class SupervisedSource:
@@ -111,9 +110,8 @@ class SupervisedSource:
 
     def find(self, timeout_s: float) -> None:
         """Begin to look for the stream that `connect` waits for; without this call it does so."""
-        if not self._sought:
-            self._sought = True
-            self._worker.find(timeout_s)
+        self._worker.find(timeout_s)
+        self._sought = True
 
     def connect(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
         """Find the stream and read its header, so that a mistake shows before data flow.
@@ -123,7 +121,9 @@ class SupervisedSource:
         answer, or is not what the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
-        self.find(timeout_s)
+        if not self._sought:
+            self._worker.find(timeout_s)
+        self._sought = False  # another call looks anew
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
                 return False
