@@ -157,8 +157,10 @@ class CurrentBlock(PaintedPanel):
             bar = QRectF(left + 0.5, 77.5 * k, width, 11 * k)
             self.bar(painter, bar, (shown.now - shown.state.on[0]) / lasts, ink)
         room = self.text(painter, (left, 96 * k, width, 20 * k), state.below_right, align=_RIGHT)
-        box = (left, 96 * k, width - room - 12, 20 * k)
-        self.text(painter, box, state.below, ink=theme.text)
+        painter.setFont(theme.font(12.5))
+        painter.setPen(QColor(theme.text))
+        lines = QRectF(left, 98 * k, width - room - 12, 40 * k)
+        painter.drawText(lines, Qt.TextFlag.TextWordWrap, state.below)
 
 
 class BlockStrip(PaintedPanel):

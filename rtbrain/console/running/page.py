@@ -70,7 +70,7 @@ class RunPage(Page):
         self._streams: object = None
         self.decoding = Decoding(_Nothing())
         self.plot = DecodePlot(self.decoding, theme, movable=True)
-        self.now = NowPanel(self.decoding, theme)
+        self.now = NowPanel(self.decoding, theme, in_console=True)
         self.threshold = ThresholdPanel(theme)
         self.switches = SwitchPanel(
             theme,

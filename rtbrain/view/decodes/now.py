@@ -27,9 +27,9 @@ class NowPanel(QWidget):
     Its places are the same in every state. What is not valid has no number, and says why.
     """
 
-    def __init__(self, decoding: Decoding, theme: Theme) -> None:
+    def __init__(self, decoding: Decoding, theme: Theme, *, in_console: bool = False) -> None:
         super().__init__()
-        self.decoding, self._theme = decoding, theme
+        self.decoding, self._theme, self._in_console = decoding, theme, in_console
         self.shown = NowText("none")
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
@@ -39,7 +39,7 @@ class NowPanel(QWidget):
 
     def draw(self, now: float) -> None:
         """Show how it stands at a time, s on the LSL clock."""
-        shown = describe(self.decoding, now)
+        shown = describe(self.decoding, now, in_console=self._in_console)
         if shown == self.shown:
             return
         if shown.word != self.shown.word or shown.detail != self.shown.detail:

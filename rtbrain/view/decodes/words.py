@@ -44,11 +44,11 @@ class NowText:
     armed: bool | None = None  # None: no outputs
 
 
-def describe(decoding: Decoding, now: float) -> NowText:
-    """What the panel Now shows at a time."""
+def describe(decoding: Decoding, now: float, *, in_console: bool = False) -> NowText:
+    """What the panel Now shows at a time; in the console a decoder is started beside it."""
     info, history = decoding.info, decoding.history
     if info is None or history is None:
-        return _nothing(decoding)
+        return _nothing(decoding, in_console)
     name = sender_of(info.name)
     key = "decode.now.decoder_mode" if info.mode else "decode.now.decoder"
     about = NowText(
@@ -57,7 +57,7 @@ def describe(decoding: Decoding, now: float) -> NowText:
     about = replace(about, armed=decoding.armed if decoding.outputs else None)
     decode = history.last
     if decoding.gone:
-        return _gone(decoding, history, about, now)
+        return _gone(decoding, history, about, now, in_console)
     connecting = decoding.feed.state == "connecting"
     if decode is None or (connecting and history.is_old(now)):
         key = "decode.now.looks" if decoding.state == "waiting" else "decode.now.waits"
@@ -75,7 +75,7 @@ def describe(decoding: Decoding, now: float) -> NowText:
     return _detected(decoding, shown, now)
 
 
-def _nothing(decoding: Decoding) -> NowText:
+def _nothing(decoding: Decoding, in_console: bool) -> NowText:
     feed, signal = decoding.feed, feed_of(decoding.session.feeds, "signal")
     status = feed_of(decoding.session.feeds, "status")
     none = NowText("none", word=say("decode.now.no_runs"), label=say("decode.now.none"))
@@ -90,15 +90,20 @@ def _nothing(decoding: Decoding) -> NowText:
         return replace(none, detail=(say(key, name=name), feed.problem))
     if feed.problem:
         return replace(none, detail=(feed.problem, ""))
+    if in_console:
+        return replace(none, detail=(say("decode.now.start_here"), ""))
     command = say("decode.now.command", stream=signal.name or "NAME")
     return replace(none, detail=(say("decode.now.start"), command))
 
 
-def _gone(decoding: Decoding, history: DecodeHistory, about: NowText, now: float) -> NowText:
+def _gone(
+    decoding: Decoding, history: DecodeHistory, about: NowText, now: float, in_console: bool
+) -> NowText:
     age_s, about = history.age_s(now), replace(about, armed=None)
     seconds = f"{age_s:.0f}" if math.isfinite(age_s) else "0"
     if decoding.feed.state == "ended":
-        detail = (say("decode.now.ended", seconds=seconds), say("decode.now.start_again_there"))
+        key = "decode.now.start_again_here" if in_console else "decode.now.start_again_there"
+        detail = (say("decode.now.ended", seconds=seconds), say(key))
         return replace(about, word=say("decode.now.no_runs"), detail=detail)
     why = say("decode.now.for", seconds=f"{max(0.0, age_s):.1f}", reason=say("decode.now.stopped"))
     detail = (why if math.isfinite(age_s) else "", say("decode.now.start_again"))

@@ -220,6 +220,8 @@ class SmallSignal(QWidget):
         said = say("signal.n_bad", n=len(self.bad), n_all=self._montage.n_channels)
         paint_text(painter, line, said, theme.warn, _LEFT)
         line.translate(0, row_px)
+        if line.bottom() > self.height():
+            return
         for bad in self.bad:
             both = ((bad.name, 600, theme.text, 4), (bad.short, 400, theme.text2, 8))
             for text, weight, ink, gap in both:

@@ -245,6 +245,7 @@ def test_without_a_decoder_it_says_how_to_start_one():
     now = describe(decoding, 0.0)
     assert (now.state, now.word) == ("none", "No decoder runs.")
     assert now.detail[1] == "rtbrain decode --stream ward-amp --bundle FOLDER"
+    assert describe(decoding, 0.0, in_console=True).detail == ("Press Start run.", "")
     session.set("decode", problem="2 streams: a-decode, b-decode")
     assert describe(decoding, 0.0).detail[0] == "2 streams: a-decode, b-decode"
     session.set("decode", problem="", state="connecting", name="ward-decode")
@@ -263,3 +264,5 @@ def test_a_decoder_that_ended_is_not_one_that_stopped(state, word):
     assert (now.word, now.number) == (word, "")
     assert "12" in now.detail[0]
     assert now.border == ("bad" if state == "lost" else "line")
+    said = describe(decoding, 112.0, in_console=True).detail[1]
+    assert ("Switch Decode on" in said) == (state == "ended")
