@@ -109,6 +109,11 @@ class Keyboard:
         self.answer("Go on")
         self.wait(lambda: self.window.page.step == "calibrate")
 
+    def go_to(self, number):
+        """To a step by its key; a busy machine is a check that Set up asks about."""
+        self.press(getattr(KEY, f"Key_{number}"), ALT)
+        self.answer("Go on")
+
     def end(self):
         """End what is recorded."""
         self.press(KEY.Key_End, CTRL)
@@ -117,7 +122,7 @@ class Keyboard:
 
     def fit_and_use(self):
         """Fit, and run what was fitted, however little it shows."""
-        self.press(KEY.Key_3, ALT)
+        self.go_to(3)
         self.enter("Fit")
         self.wait(lambda: self.session.running("fit"))
         self.wait(lambda: not self.session.running("fit"), 900)
@@ -130,7 +135,7 @@ class Keyboard:
     def run_with_detections(self):
         """Start a run with a threshold, switch detections on, lower it, and wait for some."""
         run = self.page("run")
-        self.press(KEY.Key_4, ALT)
+        self.go_to(4)
         self.tab_to(run.threshold.slider)
         self.press(KEY.Key_Left)
         self.enter("Start")
@@ -149,7 +154,7 @@ class Keyboard:
 
     def review_and_export(self):
         """Wait for the report of the run, and export everything; the folder of the dataset."""
-        self.press(KEY.Key_5, ALT)
+        self.go_to(5)
         self.wait(lambda: self.page("review").state()[0] == "fine")
         self.say("reported")
         self.press(KEY.Key_E, CTRL)

@@ -15,7 +15,7 @@ from rtbrain.stream_names import decode_name, events_name
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.window import MainWindow
-from tests.console.keyboard import ALT, KEY, Keyboard
+from tests.console.keyboard import KEY, Keyboard
 from tests.console.real import amplified, grows, numbers_of, streams_in
 from tests.test_live_equals_offline import DELAY_S
 
@@ -95,7 +95,7 @@ def test_escape_ends_decodes_detections_and_triggers_and_the_recording_has_no_ga
 
 def press_escape(keyboard, arrived):
     session, run = keyboard.session, keyboard.page("run")
-    keyboard.press(KEY.Key_4, ALT)
+    keyboard.go_to(4)
     keyboard.enter("Start")
     for name in ("detections", "trigger"):
         keyboard.wait(run.switches.switches[name].isEnabled)

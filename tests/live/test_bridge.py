@@ -5,6 +5,7 @@ import time
 from uuid import uuid4
 
 import numpy as np
+import pylsl
 import pytest
 
 from rtbrain.check.faults.fieldtrip_buffer import FieldTripServer
@@ -14,7 +15,7 @@ from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.fieldtrip.source import FieldTripSource
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
-from tests.stream.receiving import lsl_source, marker_source
+from tests.stream.receiving import find, lsl_source
 
 pytestmark = pytest.mark.lsl
 
@@ -47,24 +48,29 @@ def test_samples_labels_and_events_are_those_of_the_buffer(server):
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        signal, markers = lsl_source(name=name), marker_source(name=f"{name}-markers")
-        assert signal.montage.names == MONTAGE.names
-        assert set(signal.montage.kinds) == {"eeg"}
-        signal.pull(0.1)
+        montage = lsl_source(name=name).montage
+        assert montage.names == MONTAGE.names
+        assert set(montage.kinds) == {"eeg"}
+        # Plain inlets: the stamps as sent, without two measurements of the sender's clock.
+        signal = pylsl.StreamInlet(find(name=name), recover=False)
+        markers = pylsl.StreamInlet(find(name=f"{name}-markers"), recover=False)
+        for inlet in (signal, markers):
+            inlet.open_stream(20)
         data = brain_like(4, 1000, SFREQ_HZ)
         for at in range(0, 1000, 100):
             server.put_event("cue", "go", at + 50)
             server.put(data[:, at : at + 100])
-        chunks, cues = [], []
+        samples, stamps, cues = [], [], []
         end = time.monotonic() + 20
-        while (sum(one.n_samples for one in chunks), len(cues)) != (1000, 10):
-            assert time.monotonic() < end, (len(chunks), cues)
-            chunks.append(signal.pull(0.05))
-            cues += markers.pull(0.0)
-        np.testing.assert_array_equal(np.concatenate([one.data for one in chunks], axis=1), data)
-        stamps = np.concatenate([one.timestamps for one in chunks])
+        while (len(samples), len(cues)) != (1000, 10):
+            assert time.monotonic() < end, (len(samples), cues)
+            more, of_more = signal.pull_chunk(timeout=0.05)
+            samples += more
+            stamps += of_more
+            cues += zip(*reversed(markers.pull_chunk(timeout=0.0)), strict=True)
+        np.testing.assert_array_equal(np.array(samples, np.float32).T, data)
         np.testing.assert_allclose([t for t, _ in cues], stamps[50::100], atol=1e-6)
-        assert {text for _, text in cues} == {"go"}
+        assert {text for _, (text,) in cues} == {"go"}
     finally:
         stop.set()
         thread.join()
