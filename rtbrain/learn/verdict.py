@@ -145,11 +145,11 @@ def simplest(difference: Interval, control: str) -> dict[str, Any]:
 def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tuple[Answer, str]:
     short: Answer = "not enough data"
     counted = f"{interval.n_blocks} {interval.unit}"
+    if interval.n_blocks < FEW_BLOCKS:
+        return short, f"Not enough data: {counted}, {FEW_BLOCKS} are needed. {_scored(interval)}."
     if null is None:
         return short, f"Not judged: no null distribution was made. {_scored(interval)}."
     draws = null.draws
-    if interval.n_blocks < FEW_BLOCKS:
-        return short, f"Not enough data: {counted}, {FEW_BLOCKS} are needed. {_scored(interval)}."
     if draws.n_eff < LEAST_EFFECTIVE:
         why = FIXED_PACE if draws.fixed_pace else _few_stretches(draws.n_eff)
         return short, f"Not enough data: {why} {_scored(interval)}."

@@ -59,6 +59,7 @@ def test_it_is_not_shown_where_the_bound_or_the_larger_p_is_not_enough(of, again
         ),
         (interval(), null(n=58), "58 draws of the null, 59 are needed"),
         (interval(), None, "no null distribution was made"),
+        (interval(n_blocks=0), None, "Not enough data: 0 pairs of stretches, 10 are needed"),
     ],
 )
 def test_too_little_data_is_said_to_be_that(of, against, why: str) -> None:
