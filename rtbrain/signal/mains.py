@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import scipy
 
+from rtbrain.signal.quality_rules import medians
 from rtbrain.signal.reference import contact_rows
 from rtbrain.types import Chunk, Doubles, Floats, Montage
 
@@ -93,7 +94,7 @@ class MainsMeter:
         power = power[:, np.isfinite(power).all(axis=(0, 2))] if power.size else power
         if not power.size or not power.any():
             return Mains(None, dict.fromkeys(FAMILIES_HZ, float("nan")))
-        median = np.median(power, axis=0)  # [C, F]
+        median = medians(np.moveaxis(power, 0, -1))[..., 0]  # [C, F]
         found = {hz: self._family(median, hz) for hz in FAMILIES_HZ}
         clear_db = _CLEAR_DB + _UNSURE_DB / len(power) ** 0.5
         strongest = max(FAMILIES_HZ, key=lambda hz: np.nan_to_num(found[hz], nan=-np.inf))
@@ -120,11 +121,11 @@ class MainsMeter:
         if hz + _NEAR_HZ + 1 > self._freqs_hz[-1]:
             return None
         apart = np.abs(self._freqs_hz - hz)
-        beside = np.median(power[:, (apart >= _NEAR_HZ) & (apart <= _FAR_HZ)], axis=1)
+        beside = medians(power[:, (apart >= _NEAR_HZ) & (apart <= _FAR_HZ)])[:, 0]
         line = power[:, apart <= _LINE_HZ].max(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             over_db = np.nan_to_num(10 * np.log10(line / beside), posinf=0.0, neginf=0.0)
-        return _Line(*(float(np.quantile(one, _SHARE)) for one in (over_db, line - beside)))
+        return _Line(*np.quantile((over_db, line - beside), _SHARE, axis=1).tolist())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ so that normal signal stays clear of them, and checked on recorded sEEG and ECoG
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ _MIN_POINTS = 4
 _MAINS_EVERYWHERE_HZ = (50.0, 60.0)
 QualityCodes = npt.NDArray[np.int8]
 Masks = Sequence[Mask]
+_Real = TypeVar("_Real", np.float32, np.float64)
 QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
@@ -212,10 +214,13 @@ def _count(which: Mask) -> Ints:
     return np.asarray(np.add.reduce(which, axis=1, dtype=np.int32))
 
 
-def _median(values: Doubles) -> float:
-    """Median, in a tenth of the time of numpy's."""
-    ordered, half = np.sort(values), values.size // 2
-    return float(ordered[half] + ordered[half - 1 + values.size % 2]) / 2
+def medians(values: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
+    """Medians over the last axis, which stays, of length 1; in a tenth of the time of numpy's."""
+    ordered, half = np.sort(values, axis=-1), values.shape[-1] // 2
+    pair = ordered[..., [half - 1 + values.shape[-1] % 2, half]]
+    found = np.asarray(pair.mean(axis=-1, keepdims=True), values.dtype)
+    found[np.isnan(ordered[..., -1])] = np.nan
+    return found
 
 
 def _decibel(power: Doubles) -> Doubles:
@@ -274,8 +279,8 @@ def _codes_beside(measured: BlockMeasurements, correlation: Doubles, normal: Mas
 
 def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
     """Which values lie outside the normal range: 1 above, -1 below, 0 within or NaN."""
-    distance = values_db - _median(values_db[normal])
-    robust_std = 1.4826 * _median(np.abs(distance[normal]))
+    distance = values_db - medians(values_db[normal])
+    robust_std = 1.4826 * float(medians(np.abs(distance[normal]))[0])
     limit = max(_DEVIATIONS * robust_std, least_db)
     return np.asarray((distance > limit).astype(np.int64) - (distance < -limit))
 

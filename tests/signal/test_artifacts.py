@@ -9,7 +9,7 @@ from hypothesis import given
 from rtbrain.config import SignalStep, StimulationSettings
 from rtbrain.marks import ARTIFACT, BLANKED
 from rtbrain.signal import ArtifactGuard, build_signal
-from rtbrain.signal.artifacts import _medians
+from rtbrain.signal.quality_rules import medians
 from tests.conftest import brain_like
 from tests.signal.recording import cut_sizes, pieces
 from tests.signal.test_stimulation import (
@@ -128,4 +128,4 @@ def test_what_follows_a_flat_stretch_is_judged_by_what_was_usual_before_it():
 def test_medians_are_those_of_numpy(n_samples):
     values = np.random.default_rng(0).normal(size=(5, n_samples)).astype(np.float32)
     values[2, 0] = np.nan
-    np.testing.assert_array_equal(_medians(values), np.median(values, axis=1, keepdims=True))
+    np.testing.assert_array_equal(medians(values), np.median(values, axis=1, keepdims=True))
