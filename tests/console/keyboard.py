@@ -139,7 +139,7 @@ class Keyboard:
         self.tab_to(run.threshold.slider)
         self.press(KEY.Key_Left)
         self.enter("Start")
-        self.wait(lambda: run.decoding.history is not None and run.decoding.history.last.valid)
+        self.wait(lambda: (of := run.decoding.history) and of.last and of.last.valid)
         self.wait(lambda: run.switches.switches["detections"].isEnabled())
         assert not run.decoding.sends
         self.tab_to(run.switches.switches["detections"])
