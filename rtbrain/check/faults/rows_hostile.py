@@ -200,12 +200,13 @@ def ended_commands(rig: Rig) -> Finding:
 
 def _left_after(arguments: Sequence[str], n_children: int, number: int, place: Path) -> str:
     """What is left of a command 15 s after a signal; empty if nothing."""
-    scratch = place / "tmp"
+    scratch, runtime = place / "tmp", place / "run"  # this user's sockets, as a desktop has it
     scratch.mkdir()
+    runtime.mkdir(mode=0o700)
     with (place / "log").open("wb") as log:
         process = start_child(
             [sys.executable, "-m", "rtbrain.apps", *arguments],
-            env=os.environ | {"TMPDIR": str(scratch)},
+            env=os.environ | {"TMPDIR": str(scratch), "XDG_RUNTIME_DIR": str(runtime)},
             stdout=log,
             stderr=log,
         )
@@ -225,7 +226,9 @@ def _left_after(arguments: Sequence[str], n_children: int, number: int, place: P
         process.wait(_ENDED_S)
     wait_until(lambda: not (_alive(children) or any(scratch.iterdir())), _ENDED_S)
     alive = [" ".join(child.cmdline()[-3:]) for child in _alive(children)]
-    return ", ".join([*alive, *(path.name for path in scratch.iterdir())])
+    # The socket of a decoder that was killed is removed by the next one of its name.
+    sockets = [] if number == signal.SIGKILL else runtime.rglob("*.sock")
+    return ", ".join([*alive, *(path.name for path in (*scratch.iterdir(), *sockets))])
 
 
 def _alive(children: Sequence[psutil.Process]) -> list[psutil.Process]:
