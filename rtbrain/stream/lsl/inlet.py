@@ -125,10 +125,8 @@ def measure_clock(inlet: Any) -> tuple[float, float] | None:
 
 
 def signal_inlet(found: Any, max_buffer_s: int = _BUFFER_S) -> Any:
-    """Inlet of a signal; liblsl begins to measure its sender's clock, for most of a second."""
-    inlet = make_inlet(found, max_buffer_s, pylsl.proc_none)
-    measure_clock(inlet)
-    return inlet
+    """Inlet of a signal, as `LslSource` makes it."""
+    return make_inlet(found, max_buffer_s, pylsl.proc_none)
 
 
 class Heartbeat:

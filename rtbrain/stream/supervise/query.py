@@ -11,7 +11,7 @@ from pylsl.lib import fmt2string
 from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.inlet import LslSource, signal_inlet
+from rtbrain.stream.lsl.inlet import LslSource, measure_clock, signal_inlet
 from rtbrain.stream.lsl.resolve import (
     StreamSummary,
     StreamWatcher,
@@ -139,7 +139,9 @@ class LslStreamQuery:
         if self._begun is None or self._begun[0] != found.uid():
             self._begun = found.uid(), None
             with suppress(StreamError):  # connect raises it again
-                self._begun = found.uid(), signal_inlet(found)
+                inlet = signal_inlet(found)
+                measure_clock(inlet)  # liblsl begins to, which takes most of a second
+                self._begun = found.uid(), inlet
 
 
 def _candidate(info: Any, seen_s: float = inf) -> Candidate:

@@ -103,23 +103,25 @@ def test_a_failure_of_liblsl_is_no_answer(watcher, monkeypatch):
 def test_a_clock_is_measured_while_others_may_show_themselves_and_of_the_stream_that_is_taken(
     watcher, monkeypatch
 ):
-    made, looks = [], iter("aabbb")
+    made, measured, looks = [], [], iter("aabbb")
 
     def look():
         watcher.there = dict.fromkeys(next(looks), ("amp", 0.0))
         return [info(uid) for uid in watcher.there]
 
-    def measuring(found):
+    def making(found):
         made.append(found.uid())
         return f"inlet {len(made)} of {found.uid()}"
 
     monkeypatch.setattr(watcher, "look", look)
     monkeypatch.setattr(watcher, "is_settled", lambda uid: len(made) >= 2, raising=False)
-    monkeypatch.setattr(query, "signal_inlet", measuring)
+    monkeypatch.setattr(query, "signal_inlet", making)
+    monkeypatch.setattr(query, "measure_clock", measured.append)
     monkeypatch.setattr(query, "LslSource", lambda found, **given: (found.uid(), given["inlet"]))
     amp = LslStreamQuery(name="amp")
     found = amp.only(5.0, lambda: False)
     assert made == ["a", "b"]
+    assert measured == ["inlet 1 of a", "inlet 2 of b"]
     assert amp.connect(found) == ("b", "inlet 2 of b")
     assert amp.connect(found) == ("b", None)  # another time, by an inlet of its own
     other = replace(amp.only(5.0, lambda: False), uid="c", handle=info("c"))
