@@ -1,5 +1,6 @@
 """A session cuts its windows at the codes of a channel in the signal itself."""
 
+import math
 import threading
 import uuid
 from types import SimpleNamespace
@@ -28,20 +29,23 @@ def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
     name = f"trig-{uuid.uuid4().hex[:12]}"
     sent = Montage((*montage.names, "Status"), (*montage.kinds, "stim"), SFREQ_HZ)
     outlet = SignalOutlet(name, sent, source_id=name, origin="replay")
-    brain, done, starts = brain_like(4, int(4 * SFREQ_HZ), SFREQ_HZ), threading.Event(), []
+    brain, starts = brain_like(4, int(4 * SFREQ_HZ), SFREQ_HZ), []
+    listening, done = threading.Event(), threading.Event()
 
     def send():
         outlet.wait_for_listeners(60)
-        starts.append(lsl_clock())
-        n_sent = 0
+        began_s, n_sent, first = lsl_clock(), 0, math.inf
         while not done.wait(0.02):
-            numbers = np.arange(n_sent, int((lsl_clock() - starts[0]) * SFREQ_HZ))
+            numbers = np.arange(n_sent, int((lsl_clock() - began_s) * SFREQ_HZ))
+            if listening.is_set() and not starts:  # the codes count from here
+                first = n_sent
+                starts.append(began_s + first / SFREQ_HZ)
             status = np.full(numbers.size, 0x30000)  # what BioSemi says above its 16 bits
             for code, start_s in CODES:
-                at = numbers - round(start_s * SFREQ_HZ)
+                at = numbers - first - round(start_s * SFREQ_HZ)
                 status += code * ((at >= 0) & (at < 20))
             data = np.vstack([brain[:, numbers % brain.shape[1]], status]).astype(np.float32)
-            outlet.push(Chunk(data, starts[0] + numbers / SFREQ_HZ))
+            outlet.push(Chunk(data, began_s + numbers / SFREQ_HZ))
             n_sent += numbers.size
         outlet.close()
 
@@ -50,6 +54,7 @@ def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
     try:
         with rtbrain.run(tmp_path / "bundle", name, name=name, allow_late=True):
             feed = rtbrain.listen(name, timeout_s=60)
+            listening.set()
             decodes = [next(feed) for _ in CODES]
     finally:
         done.set()

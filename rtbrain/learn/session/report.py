@@ -90,7 +90,8 @@ def session_report(
     >>> report.figures["signal"]["missing"]
     512
     >>> print(report.words[0])
-    2 min 0 s of amp were recorded: 3 channels at 256 Hz; 512 samples (2.0 s) are missing, in 1 gap.
+    2 min 0 s of amp were recorded: 3 channels at 256 Hz; 512 samples (2.0 s) are missing, in 1
+    gap, at 0:40.
     """
     path = Path(recording)
     known = read_bundle(Path(bundle)) if isinstance(bundle, str | Path) else bundle
