@@ -136,8 +136,10 @@ def evaluate(
     ) as opened:
         opened = [select(one, exclude=exclude, kinds=kinds) for one in opened]
         (played,), labels = resolve_tasks(labels, [recording], opened)
+        live = None
         if decodes is not None:
-            played = begin_as_live(played, recording, decodes, fitted.bundle, on_note)
+            live = recorded_decodes(recording, decodes, fitted.bundle, labels)
+            played = begin_as_live(played, recording, decodes, live, fitted.bundle, on_note)
         bound = bind_session(fitted.bundle, virtual_session(played, labels))
         require_events(labels.classes or labels.events or (), played.events)
         for note in bound.binding.notes:
@@ -156,8 +158,7 @@ def evaluate(
                 what=f"decoding: {name}",
             )
             figures[name] = score_decodes(found, fitted.bundle, wanted)
-    if decodes is not None:
-        live = recorded_decodes(recording, decodes, fitted.bundle, labels)
+    if live is not None:
         figures["as decoded live"] = score_decodes(live, fitted.bundle, wanted)
     return evaluation_scores(figures, fitted.bundle.id, fitted.bundle.manifest.encoder_state)
 

@@ -17,6 +17,7 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.inputs import events_that_label
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
 from rtbrain.live.play import decoder_for
+from rtbrain.recording.formats import suffix_of
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.xdf.streams import open_streams
@@ -52,6 +53,11 @@ def recorded_decodes(
     """A decode stream that was recorded, with labels."""
     if labels.classes is None:
         raise SettingsError("decodes are scored against states: name their markers as classes")
+    if suffix_of(path := Path(str(recording))) not in (".xdf", ".xdfz"):
+        raise SettingsError(
+            f"--decodes {name}: expected the XDF file of a run, got {path.name}: name that file, "
+            "or leave --decodes out"
+        )
     read = read_recording(recording, stream=name)
     try:
         expected = (*bundle.manifest.labels, *DECODE_CHANNELS)
@@ -95,10 +101,11 @@ def begin_as_live(
     recording: Recording,
     source: Any,
     name: str,
+    live: LabelledDecodes,
     bundle: Bundle,
     on_note: Callable[[str], None],
 ) -> Recording:
-    """The recording from where the decoder of a recorded stream of decodes began.
+    """The recording from where the decoder of its stream `name`, of `live` decodes, began.
 
     Windows of the same samples are compared then. Where the decoder was running before the
     recording began, it is the first sample from which windows end where the decoder's did. A note
@@ -119,7 +126,7 @@ def begin_as_live(
         )
         return recording
     began = float(starts[0] + np.angle(turns.mean() / turns[0]) / (2 * np.pi) * hop)
-    if began > -0.5 and not _running_at_first(source, name):
+    if began > -0.5 and not live.decodes[0].quality.valid:  # as no decoder's first one is
         on_note(f"decoded from sample {round(began)}, where {name} began")
         return _from_sample(recording, max(0, round(began)))
     # Whole hops earlier, or later, as near to the first sample as whole samples allow.
@@ -142,15 +149,6 @@ def _places(recording: Recording, path: Path, name: str) -> Times:
             return np.empty(0)
         stamps: Times = signals[0].stamps
         return np.interp(sent[0].stamps, stamps, np.arange(stamps.size))
-
-
-def _running_at_first(source: Any, name: str) -> bool:
-    """Whether the first decode that was recorded was valid, which no decoder's first one is."""
-    read = read_recording(source, stream=name)
-    try:
-        return bool(read.read(0, 1)[read.montage.names.index("valid"), 0] > 0)
-    finally:
-        read.close()
 
 
 def _from_sample(recording: Recording, first: int) -> Recording:

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 
 import rtbrain
-from rtbrain.errors import SettingsError
-from rtbrain.learn.recorded import _from_sample, begin_as_live
+from rtbrain.config import LabelSettings
+from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.learn.recorded import _from_sample, begin_as_live, recorded_decodes
 from rtbrain.learn.session.report import session_report
 from tests.learn.session.run_by_hand import markers
 from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
 
 SFREQ_HZ, DURATION_S = 512.0, 60.0
+LABELS = LabelSettings(classes=("rest", "speech"))
 BEGAN = 777  # sample at which the live decoder began
 
 
@@ -82,12 +85,47 @@ def test_a_decoder_that_began_before_the_recording_or_nobody_knows_where_is_comp
 ) -> None:
     path, notes = folder / f"{run}.xdf", list[str]()
     whole, bundle = rtbrain.read(path, stream="amp"), rtbrain.load(folder / "bundle").bundle
-    begun = begin_as_live(whole, path, "ward-decode", bundle, notes.append)
+    live = recorded_decodes(path, "ward-decode", bundle, LABELS)
+    begun = begin_as_live(whole, path, "ward-decode", live, bundle, notes.append)
     assert note in notes[0]
     assert begun.n_samples == whole.n_samples - first
     np.testing.assert_array_equal(begun.read(0, 8), whole.read(first, first + 8))
     late_s = [a.onset_s - b.onset_s for a, b in zip(whole.events, begun.events, strict=True)]
     np.testing.assert_allclose(late_s, first / SFREQ_HZ)
+
+
+@pytest.mark.parametrize(
+    ("file", "decodes", "why"),
+    [
+        (
+            "run_raw.fif",
+            "ward-decode",
+            "--decodes ward-decode: expected the XDF file of a run, got",
+        ),
+        ("run.xdf", "absent", "has no stream 'absent'"),
+        ("run.xdf", "amp", "name a decode stream of this bundle"),
+    ],
+)
+def test_decodes_that_are_not_there_are_refused_before_anything_is_decoded(
+    folder: Path, file: str, decodes: str, why: str
+) -> None:
+    path, progress = folder / file, list[object]()
+    stream = "amp" if file.endswith("xdf") else None
+    if stream is None:
+        whole = rtbrain.read(folder / "run.xdf", stream="amp")
+        info = mne.create_info(list(whole.montage.names), SFREQ_HZ, "seeg")
+        raw = mne.io.RawArray(1e-6 * whole.read(0, whole.n_samples), info, verbose="ERROR")
+        raw.set_annotations(mne.Annotations([5.0, 20.0], 10.0, ["rest", "speech"]))
+        raw.save(path, verbose="ERROR")
+    with pytest.raises(RtbrainError, match=why):
+        rtbrain.evaluate(
+            folder / "bundle",
+            path,
+            stream=stream,
+            decodes=decodes,
+            on_progress=lambda *of: progress.append(of),
+        )
+    assert not progress
 
 
 def test_a_run_without_cues_is_not_scored(folder: Path) -> None:
