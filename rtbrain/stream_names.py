@@ -99,6 +99,12 @@ def is_status(stream_type: str) -> bool:
     return stream_type == STATUS_TYPE
 
 
+def is_of_decoder(stream: str, stream_type: str) -> bool:
+    """Whether a stream carries what a decoder or a window says of a signal, but for decodes."""
+    said = is_manual_marks(stream) or stream.endswith(_EVENTS)
+    return said or stream_type in {STATUS_TYPE, TRIGGERS_TYPE}
+
+
 def recorder_source_id(name: str) -> str:
     """Source id of ``NAME-status`` where a recorder sends it."""
     return f"{_RECORDER_ID}{status_name(name)}"

@@ -12,7 +12,7 @@ import pylsl
 
 from rtbrain.errors import StreamError, quote
 from rtbrain.processes import lsl_scope_hint
-from rtbrain.stream_names import is_status
+from rtbrain.stream_names import is_of_decoder
 
 _POLL_S = 0.02
 _LOOK_EVERY_S = 0.1
@@ -284,8 +284,8 @@ def has_properties(info: Any, properties: Mapping[str, str]) -> bool:
 
 
 def _advice(there: list[Any]) -> str:
-    # Status streams are left out: the decoder that asks has sent one itself.
-    choices = [info for info in there if not is_status(info.type())]
+    # The decoder that asks has sent some of these itself.
+    choices = [info for info in there if not is_of_decoder(info.name(), info.type())]
     if not choices:
         return f"there are no other streams; start the sender{lsl_scope_hint()}"
     listed = ", ".join(map(str, _summaries(choices)))

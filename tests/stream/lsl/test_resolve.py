@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pylsl
 import pytest
 
-from rtbrain.stream.lsl.resolve import StreamWatcher
+from rtbrain.errors import StreamError
+from rtbrain.stream.lsl.resolve import StreamWatcher, resolve_one
 
 
 def info(uid):
@@ -113,3 +114,22 @@ def test_the_network_is_queried_no_more_often_than_ten_times_a_second(network, m
     for _ in range(100):
         watcher.look()
     assert len(queries) == 1
+
+
+class Announced(pylsl.StreamInfo):
+    """A stream that somebody sends."""
+
+    def uid(self):
+        return self.name()
+
+
+def test_what_a_decoder_sends_itself_is_not_offered_in_place_of_a_missing_signal():
+    about = [("amp", "EEG"), ("ward-status", "Status"), ("ward-triggers", "Triggers")]
+    about += [("ward-events", "Markers"), ("ward-marks", "Markers"), ("task", "Markers")]
+    there = [Announced(name, kind, 1, 0.0, "string", name) for name, kind in about]
+    with pytest.raises(StreamError) as refused:
+        resolve_one({"name": "absent"}, 0.0, watcher=SimpleNamespace(look=lambda: there, error=""))
+    offered = str(refused.value)
+    assert "there are 'amp' (" in offered
+    assert "'task' (" in offered
+    assert "ward-" not in offered
