@@ -24,7 +24,7 @@ from rtbrain.view.texts import say
 _DISK_EVERY_S = 2.0
 _LOW_HOURS = 2.0
 _BYTES_PER_SAMPLE = 4
-# Jobs whose end is news, unless somebody asked for it; pages tell of the others.
+# Jobs whose end is news, unless somebody asked for it; pages show the others.
 _NEWS = ("recorder", "decoder", "cue", "player", "fit")
 
 

@@ -107,7 +107,7 @@ def session_detector(settings: DecodeSettings, bundle: Bundle) -> Detector:
 
 
 class DetectionSink:
-    """Sink of decodes that hands every detection, suppressed ones too, to its outputs.
+    """Sink of decodes that passes every detection, suppressed ones too, to its outputs.
 
     It reports each as an event, ``detected`` or ``suppressed``, and keeps count of those sent.
     `triggers` learn of each decode's quality first. A change of a threshold is reported, logged,
@@ -241,7 +241,7 @@ def no_detections(on_event: Callable[..., None]) -> DetectionSink:
 
 
 class Gate:
-    """Sink that hands items on until a stop is asked for: what comes later goes nowhere."""
+    """Sink that passes items on until a stop is asked for: what comes later goes nowhere."""
 
     def __init__(self, sink: Sink[Decode], stopped: Callable[[], bool]) -> None:
         self._sink, self._stopped = sink, stopped

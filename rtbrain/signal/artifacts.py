@@ -25,7 +25,7 @@ _BLOCK_S = 0.25
 _MOST_SKIPPED, _MOST_TOGETHER = 8, 120
 _AFTER_S = 0.05
 _NEVER = -(2**62)
-_PICKED = 64  # samples of a block, or up to twice as many, that tell what is usual
+_PICKED = 64  # samples of a block, or up to twice as many, that show what is usual
 _QUIET_S = 1.0  # without an artifact, before the next is reported
 _FEWEST = 2  # contacts of an artifact that spoils all of them: one alone is a contact's own
 

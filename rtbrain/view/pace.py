@@ -44,7 +44,7 @@ class DrawInterval:
 
 
 def call_each(*calls: Callable[[], object]) -> None:
-    """Call each one; one that fails is told as Python tells it, and stops none of the others."""
+    """Call each one; one that fails is reported as Python does, and stops none of the others."""
     for call in calls:
         try:
             call()

@@ -44,7 +44,7 @@ _DRAW_EVERY_S = 0.5
 
 
 class FitPage(Page):
-    """Fits on the calibrations of the session, and shows what the newest decoder is worth.
+    """Fits on the calibrations of the session, and shows how well the newest decoder does.
 
     Attributes
     ----------

@@ -118,7 +118,7 @@ class Decoding:
             self._forget()
             self._told_early = "status" in new
         if info is not None and (info != self.info or "decode" in new):
-            # What the status stream of this run told before its header came stays.
+            # What the status stream of this run reported before its header came stays.
             if not self._told_early and self.info is not None:
                 self._forget()
             self._told_early = False

@@ -35,7 +35,7 @@ class TextInlet(ViewInlet):
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
         # liblsl gives up what waits in an inlet once its stream is lost, but in one that recovers:
-        # that is read, and another one tells of the loss.
+        # that is read, and another one reports the loss.
         super().__init__(found, clock, make_inlet(found, _BUFFER, recover=True))
         self._watch = make_inlet(found, 1, pylsl.proc_none)
         self._waiting: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)

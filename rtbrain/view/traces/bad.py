@@ -8,7 +8,7 @@ from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.texts import is_by_hand, reason_text, say
 from rtbrain.view.traces.scene import bad_reason
 
-# Whoever begins to judge the contacts tells those that are bad within this time.
+# Whoever begins to judge the contacts reports those that are bad within this time.
 _FIRST_REPORT_S = 5.0
 
 
